@@ -1,0 +1,122 @@
+"""Frozen value types and constants that every layer passes around.
+
+This module stands at the bottom of the house: it imports nothing of bagreid, and never torch at
+run time.
+
+Shape letters: B bags, G groups, N images, K candidates, C identities, H height, W width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Split = Literal["train", "query", "gallery"]
+Convention = Literal["sysu30k", "standard"]
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.floating]
+
+JUNK_PID = -1
+"""Identity of a gallery image that is left out of the ranking (Market-1501's convention)."""
+
+DISTRACTOR_PID = -1000
+"""Identity of a gallery image of nobody asked for: it stays in the ranking as a wrong answer."""
+
+PADDING = -1
+"""Fills the unused places of a ``(N, K)`` candidate table, and an unknown truth."""
+
+
+class BagreidError(Exception):
+    """What a user can mend: names the file, the position in it, and what to do.
+
+    Args:
+        message: What is wrong, without a full stop.
+        path: The offending file, where there is one.
+        position: Where in the file: ``"byte 512"``, ``"line 3"``, ``"object 17, key BagLabel"``.
+        remedy: What the user can do about it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: Path | str | None = None,
+        position: str | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        self.message = message
+        self.path = None if path is None else Path(path)
+        self.position = position
+        self.remedy = remedy
+        super().__init__(message, path, position, remedy)
+
+    def __str__(self) -> str:
+        """The whole error in one line: place, message, remedy."""
+        place = ", ".join(str(part) for part in (self.path, self.position) if part is not None)
+        text = f"{place}: {self.message}" if place else self.message
+        return f"{text}. {self.remedy}" if self.remedy else text
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """Where the bytes of one image lie.
+
+    Attributes:
+        row: Row of the image in the catalog.
+        name: Path of the image as the list files spell it.
+        path: The tar (or the image file itself, in an extracted archive).
+        offset: First byte of the JPEG in ``path``.
+        size: Length of the JPEG in bytes.
+    """
+
+    row: int
+    name: str
+    path: Path
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlannedBatch:
+    """Which images form one batch, or one rank's share of it; pure NumPy, no pixels.
+
+    Attributes:
+        rows: ``(N,)`` int64, catalog rows of the images.
+        groups: ``(N,)`` int64, which group (a draw from one bag) of the *global* batch, ascending.
+        bags: ``(N,)`` int64, the bag drawn: a row of the bag table the plan was made from; for
+            identity-balanced batches the class index of the identity.
+        keys: ``(N,)`` int64, number of the sample within the epoch, unique over steps and ranks:
+            with the seed and the epoch it determines every random draw of the sample.
+    """
+
+    rows: IntArray
+    groups: IntArray
+    bags: IntArray
+    keys: IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BagBatch:
+    """One rank's share of a training batch, decoded.
+
+    Attributes:
+        images: ``(N, 3, H, W)`` float32, augmented and normalised.
+        rows: ``(N,)`` int64, catalog rows actually shown (a broken image is replaced).
+        groups: ``(N,)`` int64, group of each image, as in `PlannedBatch`.
+        bags: ``(N,)`` int64, bag of each image, as in `PlannedBatch`.
+        replaced: Rows of broken images that another image of the same bag stands in for.
+    """
+
+    images: Tensor
+    rows: Tensor
+    groups: Tensor
+    bags: Tensor
+    replaced: tuple[int, ...] = ()

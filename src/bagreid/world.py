@@ -1,0 +1,124 @@
+"""Rank, world size and device as one plain value, and the few collectives the project needs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Who this process is among how many.
+
+    Attributes:
+        rank: Number of this process, from 0.
+        size: Number of processes.
+        local_rank: Number of this process on its machine.
+        device: Where this process computes.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    device: torch.device = torch.device("cpu")
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes the results."""
+        return self.rank == 0
+
+
+def _pick_device(name: str, local_rank: int) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device("cuda", local_rank) if name == "cuda" else torch.device(name)
+
+
+@contextmanager
+def open_world(device: str = "auto", timeout_minutes: float = 10.0) -> Iterator[World]:
+    """Joins the processes that torchrun started, or stands alone where it started none.
+
+    Args:
+        device: ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``.
+        timeout_minutes: How long a collective may wait for the other ranks.
+
+    Yields:
+        The world; its process group is taken down on leaving.
+    """
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    chosen = _pick_device(device, local_rank)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    if "RANK" not in os.environ:
+        yield World(device=chosen)
+        return
+    dist.init_process_group(
+        "nccl" if chosen.type == "cuda" else "gloo", timeout=timedelta(minutes=timeout_minutes)
+    )
+    try:
+        yield World(dist.get_rank(), dist.get_world_size(), local_rank, chosen)
+    finally:
+        dist.destroy_process_group()
+
+
+def all_sum(values: Tensor, world: World) -> Tensor:
+    """Sums a tensor over all ranks; ``(…)`` → ``(…)``, the same on every rank."""
+    if world.size > 1:
+        values = values.clone()
+        dist.all_reduce(values)
+    return values
+
+
+def all_objects(value: Any, world: World) -> list[Any]:
+    """Collects one small picklable object of every rank, in rank order."""
+    if world.size == 1:
+        return [value]
+    gathered: list[Any] = [None] * world.size
+    dist.all_gather_object(gathered, value)
+    return gathered
+
+
+def barrier(world: World) -> None:
+    """Waits for every rank."""
+    if world.size > 1:
+        dist.barrier()
+
+
+class _GatherRows(torch.autograd.Function):
+    """All ranks' rows, of equal number; the gradient of this rank's rows flows back to it.
+
+    Every rank computes the same loss of the gathered rows, and the average over ranks (DDP's
+    reduction) of its gradients must be the gradient of that one loss. A rank therefore gives its
+    own rows' gradient back multiplied by the world size.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, world: World) -> Tensor:
+        ctx.world = world
+        parts = [torch.empty_like(rows) for _ in range(world.size)]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        world: World = ctx.world
+        return gradient.chunk(world.size)[world.rank] * world.size, None
+
+
+def gather_rows(rows: Tensor, world: World) -> Tensor:
+    """Concatenates every rank's ``(N, …)`` rows into ``(N·world, …)``, differentiably.
+
+    Meant for a loss that every rank then computes identically under DDP; see `_GatherRows`.
+    """
+    if world.size == 1:
+        return rows
+    gathered: Tensor = _GatherRows.apply(rows, world)
+    return gathered
