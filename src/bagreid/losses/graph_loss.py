@@ -1,0 +1,158 @@
+"""Classification of the pseudo labels plus the relaxed pairwise graph term.
+
+With P = softmax(logits), w = exp(−‖aᵢ−aⱼ‖²/σ)·[ŷᵢ≠ŷⱼ] and the released code's signs
+(arXiv 1904.03845 and its code):
+
+    unary    = −(1/N) Σᵢ log Pᵢ[ŷᵢ]
+    pairwise = −(1/N²) Σᵢⱼ wᵢⱼ · (Pᵢ·Pⱼ)
+    total    = unary + 2·pairwise
+
+The largest thing here is the N × C table of logits (20 MB at N = 180, C = 28,310), so the terms are
+one autograd function that holds P and writes the gradient once: with V = w·P, the gradient of the
+pairwise term is −(2/N²)·(Pᵢ ⊙ (Vᵢ − (Pᵢ·Vᵢ))), and Pᵢ·Vᵢ = Σⱼ wᵢⱼ(Pᵢ·Pⱼ) is already known from the
+forward pass.
+
+Shape letters: N images, C identities, K candidates, A appearance.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from bagreid.graph.assignment import argmax_labels
+from bagreid.graph.pairwise import gaussian_affinity
+
+
+class GraphLoss(NamedTuple):
+    """The terms of the graph loss, each a scalar, and the labels they were taken against.
+
+    Attributes:
+        total: unary + pairwise_weight · pairwise, in nats.
+        unary: Cross-entropy against the pseudo labels, in nats.
+        pairwise: The relaxed pairwise term, in [−1, 0].
+        pseudo_labels: ``(N,)`` int64.
+    """
+
+    total: Tensor
+    unary: Tensor
+    pairwise: Tensor
+    pseudo_labels: Tensor
+
+
+def graph_loss(
+    logits: Tensor,
+    candidates: Tensor,
+    appearance: Tensor,
+    *,
+    sigma: float = 1.0,
+    pairwise_weight: float = 2.0,
+) -> GraphLoss:
+    """The release's graph loss: argmax pseudo labels, unary and pairwise terms.
+
+    Args:
+        logits: ``(N, C)`` floating.
+        candidates: ``(N, K)`` int64 identity indices of each image's bag, padded with −1.
+        appearance: ``(N, A)`` floating low-level features; the gradient flows through them.
+        sigma: Width of the Gaussian kernel.
+        pairwise_weight: Weight of the pairwise term.
+
+    Returns:
+        The terms.
+
+    Raises:
+        ValueError: Shapes do not fit, an image has no candidate, or ``sigma`` is not positive.
+
+    Example:
+        >>> logits = torch.randn(4, 10, requires_grad=True)
+        >>> candidates = torch.tensor([[0, 1], [0, 1], [5, -1], [5, -1]])
+        >>> graph_loss(logits, candidates, torch.randn(4, 8)).total.backward()
+    """
+    labels = argmax_labels(logits.detach(), candidates)
+    ones = torch.ones_like(labels, dtype=logits.dtype)[:, None]
+    unary, pairwise = graph_terms(logits, labels[:, None], ones, labels, appearance, sigma=sigma)
+    return GraphLoss(unary + pairwise_weight * pairwise, unary, pairwise, labels)
+
+
+def graph_terms(
+    logits: Tensor,
+    target: Tensor,
+    target_weight: Tensor,
+    labels: Tensor,
+    appearance: Tensor | None,
+    *,
+    sigma: float = 1.0,
+) -> tuple[Tensor, Tensor]:
+    """Unary and pairwise term against given, possibly soft, targets.
+
+    Args:
+        logits: ``(N, C)`` floating.
+        target: ``(N, K)`` int64 identity indices, padded with −1.
+        target_weight: ``(N, K)``, the probability of each; 0 in the padding. An image whose row
+            is all 0 takes no part in the unary term (it still counts in the mean).
+        labels: ``(N,)`` int64, the hard labels that the pairwise term compares.
+        appearance: ``(N, A)`` floating, or None to leave the pairwise term out.
+        sigma: Width of the Gaussian kernel.
+
+    Returns:
+        ``(unary, pairwise)``, scalars; pairwise is 0 without appearance.
+
+    Raises:
+        ValueError: Shapes do not fit or ``sigma`` is not positive.
+    """
+    if target.shape != target_weight.shape or len(target) != len(logits):
+        raise ValueError(
+            f"targets {tuple(target.shape)} with weights {tuple(target_weight.shape)} do not fit "
+            f"{len(logits)} images"
+        )
+    weight: Tensor | None = None
+    if appearance is not None:
+        if len(appearance) != len(logits):
+            raise ValueError(f"appearance of {len(appearance)} images, logits of {len(logits)}")
+        weight = gaussian_affinity(appearance.to(logits.dtype), sigma=sigma)
+        weight = weight.masked_fill(labels[:, None] == labels[None, :], 0.0)
+    soft = target_weight.to(logits.dtype)
+    terms: tuple[Tensor, Tensor] = _GraphTerms.apply(logits, target.clamp(min=0), soft, weight)
+    return terms
+
+
+class _GraphTerms(torch.autograd.Function):
+    """(logits, target, target weight, pair weight) → (unary, pairwise), see the module's text."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits: Tensor, target: Tensor, soft: Tensor, weight: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        n = len(logits)
+        p_NC = logits.softmax(dim=1)
+        # log-sum-exp from the largest logit and the largest probability, which cannot underflow
+        peak, place = logits.max(dim=1)
+        log_sum = peak - p_NC.gather(1, place[:, None]).squeeze(1).log()
+        unary = (soft * (log_sum[:, None] - logits.gather(1, target))).sum() / n
+        gram = None
+        pairwise = logits.new_zeros(())
+        if weight is not None:
+            gram = p_NC @ p_NC.T
+            pairwise = -(weight * gram).sum() / n**2
+        ctx.save_for_backward(p_NC, target, soft, weight, gram)
+        return unary, pairwise
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        p_NC, target, soft, weight, gram = ctx.saved_tensors
+        n = len(p_NC)
+        for_unary, for_pairwise = gradients[0] / n, gradients[1] / n**2
+        row = for_unary * soft.sum(dim=1)
+        for_weight = None
+        if weight is None:
+            grad = p_NC * row[:, None]
+        else:
+            # w is symmetric, so both places of an image in a pair give the same gradient
+            row = row + 2 * for_pairwise * (weight * gram).sum(dim=1)
+            grad = torch.addmm(row[:, None], weight * (-2 * for_pairwise), p_NC).mul_(p_NC)
+            for_weight = -for_pairwise * gram
+        grad.scatter_add_(1, target, -for_unary * soft)
+        return grad, None, None, for_weight
+

@@ -1,0 +1,139 @@
+"""A timm backbone that gives an embedding, class logits and low-level appearance features.
+
+Shape letters: N images, C identities, D embedding, A appearance, H height, W width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from bagreid.contracts import BagreidError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Which network is trained."""
+
+    backbone: str = "resnet50"
+    """Any timm model with feature extraction, by its timm name."""
+    neck: Literal["none", "bn"] = "none"
+    """What stands between embedding and classifier: nothing (the release) or a batch norm, which
+    lets the triplet loss and the classifier each have the geometry that suits it."""
+    last_stride: Literal[1, 2] = 2
+    """Stride of a ResNet's last stage; 1 doubles the resolution that the embedding pools over."""
+    pretrained: bool = False
+    """Start from timm's own weights (a download on first use); for a local file see --pretrained
+    of `bagreid train`."""
+    embedding: Literal["backbone", "logits"] = "backbone"
+    """What evaluation compares: the pooled embedding, or the vector of class logits as the
+    released test script does."""
+
+
+class ModelOutput(NamedTuple):
+    """What the network says of N images.
+
+    Attributes:
+        embedding: ``(N, D)``, the pooled output of the last stage.
+        logits: ``(N, C)``, unnormalised class scores.
+        appearance: ``(N, A)``, the average-pooled output of the first stage (256-d in ResNet-50).
+    """
+
+    embedding: Tensor
+    logits: Tensor
+    appearance: Tensor
+
+
+class ReidNetwork(nn.Module):
+    """Backbone, average pooling and a linear classifier.
+
+    Args:
+        config: Which backbone, and its options.
+        num_classes: Number C of training identities.
+
+    Raises:
+        BagreidError: timm has no such model, or it gives no feature maps.
+    """
+
+    def __init__(self, config: ModelConfig, num_classes: int) -> None:
+        super().__init__()
+        self.config = config
+        self.num_classes = num_classes
+        self.backbone = _create_backbone(config)
+        self.stage, reduction_channels = _first_stage(self.backbone)
+        self.appearance_dim = reduction_channels
+        self.embedding_dim = int(self.backbone.num_features)
+        self.neck: nn.Module = nn.Identity()
+        if config.neck == "bn":
+            neck = nn.BatchNorm1d(self.embedding_dim)
+            neck.bias.requires_grad_(False)
+            self.neck = neck
+        self.classifier = nn.Linear(self.embedding_dim, num_classes)
+        nn.init.normal_(self.classifier.weight, std=0.01)
+        nn.init.zeros_(self.classifier.bias)
+
+    def forward(self, images: Tensor) -> ModelOutput:
+        """``(N, 3, H, W)`` normalised images → `ModelOutput`."""
+        final, maps = self.backbone.forward_intermediates(
+            images, indices=[self.stage], output_fmt="NCHW"
+        )
+        embedding = self.backbone.forward_head(final, pre_logits=True)
+        # the pooled maps and the scores leave in float32: distances and softmax need the digits
+        embedding = embedding.float() if embedding.dtype != torch.float64 else embedding
+        logits = self.classifier(self.neck(embedding))
+        logits = logits.float() if logits.dtype != torch.float64 else logits
+        low = maps[0]
+        low = low.float() if low.dtype != torch.float64 else low
+        return ModelOutput(embedding, logits, low.mean(dim=(2, 3)))
+
+    def embed(self, images: Tensor) -> Tensor:
+        """``(N, 3, H, W)`` → the ``(N, D)`` (or ``(N, C)``) features that evaluation compares."""
+        output = self(images)
+        if self.config.embedding == "logits":
+            return output.logits
+        features: Tensor = self.neck(output.embedding)
+        return features
+
+
+def build_model(config: ModelConfig, num_classes: int) -> ReidNetwork:
+    """Builds the network of a configuration for C identities."""
+    return ReidNetwork(config, num_classes)
+
+
+def _create_backbone(config: ModelConfig) -> nn.Module:
+    if not timm.is_model(config.backbone):
+        near = ", ".join(timm.list_models(f"*{config.backbone}*")[:5])
+        raise BagreidError(
+            f"timm has no model named '{config.backbone}'",
+            remedy=f"Near it: {near}" if near else "List them with timm.list_models()",
+        )
+    options = {} if config.last_stride == 2 else {"output_stride": 16}
+    try:
+        backbone: nn.Module = timm.create_model(
+            config.backbone, pretrained=config.pretrained, num_classes=0, **options
+        )
+    except (TypeError, AssertionError) as error:
+        raise BagreidError(
+            f"'{config.backbone}' cannot be built with last_stride {config.last_stride}: {error}",
+            remedy="Use --model.last-stride 2",
+        ) from error
+    if not hasattr(backbone, "forward_intermediates"):
+        raise BagreidError(
+            f"'{config.backbone}' gives no intermediate feature maps",
+            remedy="Choose a model of timm.list_models() with forward_intermediates",
+        )
+    return backbone
+
+
+def _first_stage(backbone: nn.Module) -> tuple[int, int]:
+    """Index and channels of the first stage behind the stem: the first map at stride 4 or more."""
+    infos = backbone.feature_info
+    table = infos.info if hasattr(infos, "info") else infos
+    for index, info in enumerate(table):
+        if info["reduction"] >= 4:
+            return index, int(info["num_chs"])
+    raise BagreidError("the backbone has no feature map at stride 4 or more")
