@@ -1,0 +1,188 @@
+"""Batches of a plan: any step of any epoch, for any rank, without walking there.
+
+Shape letters: F folders, B bags, G groups of a batch, N images.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from bagreid.contracts import BagreidError, IntArray, PlannedBatch
+from bagreid.plan.config import PlanConfig
+from bagreid.plan.folders import BagFileSource, Folders, WindowSource
+from bagreid.plan.identities import IdentitySource
+from bagreid.plan.pools import Pools, group_places
+from bagreid.plan.randomness import Purpose, generator
+
+
+class Source(Protocol):
+    """What an epoch's groups are drawn from; everything it does follows from (seed, epoch)."""
+
+    @property
+    def most_groups(self) -> int:
+        """Upper bound of an epoch's groups, the same for every epoch."""
+
+    @property
+    def left_out(self) -> int:
+        """Images that are never shown, for no bag (or identity) holds them."""
+
+    def pools(self, seed: int, epoch: int) -> Pools:
+        """Draws the pools of an epoch."""
+
+    def order(self, pools: Pools, slots: int, random: np.random.Generator) -> IntArray:
+        """Orders the groups and fills up to whole batches; ``(slots,)`` group numbers."""
+
+    def rows(self, rows: IntArray) -> IntArray:
+        """Turns the pools' rows into catalog rows; ``(N,)`` → ``(N,)``."""
+
+    def bag_rows(self, bag: int) -> IntArray:
+        """All rows that may stand in for one another in a bag, ascending."""
+
+
+class BatchPlan:
+    """Which images form which batch.
+
+    A batch is a pure function of (sizes, seed, epoch, step); ranks share its groups. All that is
+    kept is the tables of one epoch, and they are no state: losing them changes nothing.
+
+    Args:
+        source: What the groups are drawn from.
+        config: Size of groups and batches.
+        seed: The run's seed.
+
+    Attributes:
+        steps_per_epoch: Batches of an epoch, the same for every epoch.
+        left_out: Images that no batch ever shows, for no bag (or identity) holds them.
+    """
+
+    def __init__(self, source: Source, config: PlanConfig, seed: int) -> None:
+        self._source = source
+        self._config = config
+        self._seed = seed
+        self._epoch: tuple[int, Pools, IntArray] | None = None
+        self.steps_per_epoch = -(-source.most_groups // config.groups)
+        self.left_out = source.left_out
+        if not self.steps_per_epoch:
+            raise BagreidError(
+                "there is no image to plan with: no folder of a bag (or identity) holds any"
+            )
+
+    def batch(self, epoch: int, step: int, rank: int = 0, world_size: int = 1) -> PlannedBatch:
+        """Plans one rank's share of one batch.
+
+        Args:
+            epoch: The epoch, from 0.
+            step: The step within the epoch, 0 ≤ step < steps_per_epoch.
+            rank: Which share of the batch's groups.
+            world_size: Into how many shares the groups are dealt; the shares in rank order are the
+                global batch.
+
+        Returns:
+            The rows with their groups, bags and keys.
+
+        Raises:
+            ValueError: If there is no such step or rank.
+        """
+        if not (0 <= step < self.steps_per_epoch and 0 <= rank < world_size):
+            raise ValueError(
+                f"no step {step} of {self.steps_per_epoch}, or no rank {rank} of {world_size}"
+            )
+        groups, size = self._config.groups, self._config.images_per_group
+        # The shares of np.array_split: the first groups % world_size ranks take one more.
+        first = rank * (groups // world_size) + min(rank, groups % world_size)
+        stop = first + groups // world_size + (rank < groups % world_size)
+        pools, order = self._tables(epoch)
+        group = order[step * groups + first : step * groups + stop]
+        pool = np.searchsorted(pools.group_start, group, side="right") - 1
+        place = np.zeros((len(group), size), dtype=np.int64)
+        for share, (of_pool, number) in enumerate(zip(pool, group, strict=True)):
+            random = generator(Purpose.POOL, self._seed, epoch, of_pool)
+            place[share] = group_places(pools, of_pool, number, size, random)
+        slot = np.arange(first * size, stop * size)
+        return PlannedBatch(
+            rows=self._source.rows(pools.rows(place.ravel())),
+            groups=slot // size,
+            bags=np.repeat(pools.bag[pool], size),
+            keys=step * groups * size + slot,
+        )
+
+    def prepare(self, epoch: int) -> None:
+        """Draws the tables of an epoch now, so that processes forked later share them."""
+        self._tables(epoch)
+
+    def bag_rows(self, bag: int) -> IntArray:
+        """All rows of a bag (or identity), ascending: those that may stand in for one another."""
+        return self._source.bag_rows(bag)
+
+    def _tables(self, epoch: int) -> tuple[Pools, IntArray]:
+        if self._epoch is None or self._epoch[0] != epoch:
+            pools = self._source.pools(self._seed, epoch)
+            slots = self.steps_per_epoch * self._config.groups
+            order = self._source.order(pools, slots, generator(Purpose.ORDER, self._seed, epoch))
+            self._epoch = (epoch, pools, order)
+        return self._epoch[1:]
+
+
+def make_bag_plan(
+    folder_start: IntArray,
+    folder_stop: IntArray,
+    bags: tuple[IntArray, IntArray],
+    config: PlanConfig,
+    seed: int,
+) -> BatchPlan:
+    """Plans batches of bags.
+
+    Args:
+        folder_start: ``(F,)`` first row of each folder.
+        folder_stop: ``(F,)`` one past the last row of each folder.
+        bags: The bag table: ``(B + 1,)`` offsets into the ``(nnz,)`` folder indices, which are
+            ascending within a bag.
+        config: Kind `windows` or `bag_file`, and the sizes.
+        seed: The run's seed.
+
+    Returns:
+        The plan.
+
+    Raises:
+        BagreidError: If there is no image to plan with, or kind `windows` does not suit the bags.
+        ValueError: If the kind is `identities`.
+
+    Example:
+        >>> start, stop = np.array([0, 40]), np.array([40, 70])
+        >>> bags = np.array([0, 1, 2]), np.array([0, 1])
+        >>> plan = make_bag_plan(start, stop, bags, PlanConfig(groups=2), seed=0)
+        >>> plan.batch(epoch=0, step=1).rows.shape
+        (30,)
+    """
+    as_int = [np.asarray(array, dtype=np.int64) for array in (folder_start, folder_stop, *bags)]
+    folders = Folders(as_int[0], as_int[1] - as_int[0], as_int[2], as_int[3])
+    if config.kind == "windows":
+        window = WindowSource(folders, config.window_sizes, config.images_per_group)
+        return BatchPlan(window, config, seed)
+    if config.kind == "bag_file":
+        return BatchPlan(BagFileSource(folders, config.images_per_group), config, seed)
+    raise ValueError(f"a plan of bags is of kind windows or bag_file, not {config.kind}")
+
+
+def make_identity_plan(labels: IntArray, config: PlanConfig, seed: int) -> BatchPlan:
+    """Plans identity-balanced batches.
+
+    Args:
+        labels: ``(N,)`` class index of each train row, -1 where it is unknown.
+        config: The sizes; its kind is `identities`.
+        seed: The run's seed.
+
+    Returns:
+        The plan; its bags are class indices.
+
+    Raises:
+        BagreidError: If no image has an identity.
+        ValueError: If the kind is another.
+    """
+    if config.kind != "identities":
+        raise ValueError(f"a plan of identities is of kind identities, not {config.kind}")
+    labels = np.asarray(labels, dtype=np.int64)
+    source = IdentitySource(labels, config.groups, config.images_per_group)
+    return BatchPlan(source, config, seed)

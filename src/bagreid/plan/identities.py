@@ -1,0 +1,100 @@
+"""Identity-balanced groups for strongly labelled sets, and for the ceiling of the weak ones.
+
+Shape letters: N images, P identities that have images, T batches, S = T · groups slots.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bagreid.contracts import IntArray
+from bagreid.plan.pools import Pools, cut_pools, running_total
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IdentitySource:
+    """Groups of one identity each, in batches of distinct identities where that is possible.
+
+    Attributes:
+        labels: ``(N,)`` class index of each row, -1 where it is unknown.
+        groups: Groups of a batch.
+        images_per_group: Images of one group.
+    """
+
+    labels: IntArray
+    groups: int
+    images_per_group: int
+    _rows: IntArray = field(init=False)
+    _pools: Pools = field(init=False)
+
+    def __post_init__(self) -> None:
+        rows = np.argsort(self.labels, kind="stable")
+        rows = rows[int((self.labels < 0).sum()) :]
+        identity, first, count = np.unique(self.labels[rows], return_index=True, return_counts=True)
+        members = np.arange(len(identity) + 1)
+        pools = cut_pools(identity, members, first, count, self.images_per_group)
+        object.__setattr__(self, "_rows", rows)
+        object.__setattr__(self, "_pools", pools)
+
+    @property
+    def most_groups(self) -> int:
+        """Groups of every epoch."""
+        return self._pools.num_groups
+
+    @property
+    def left_out(self) -> int:
+        """Images of unknown identity."""
+        return len(self.labels) - len(self._rows)
+
+    def pools(self, seed: int, epoch: int) -> Pools:  # noqa: ARG002
+        """The identities themselves, the same in every epoch."""
+        return self._pools
+
+    def order(self, pools: Pools, slots: int, random: np.random.Generator) -> IntArray:
+        """Spreads each identity's groups over the batches; see `spread_groups`."""
+        return spread_groups(np.diff(pools.group_start), slots // self.groups, self.groups, random)
+
+    def rows(self, rows: IntArray) -> IntArray:
+        """Turns places among the sorted rows into catalog rows."""
+        return self._rows[rows]
+
+    def bag_rows(self, bag: int) -> IntArray:
+        """All rows of an identity, ascending."""
+        return np.flatnonzero(self.labels == bag)
+
+
+def spread_groups(
+    counts: IntArray, batches: int, groups: int, random: np.random.Generator
+) -> IntArray:
+    """Puts groups into batches so that a batch repeats no identity unless it must.
+
+    Identities stand in random order in one line, each as long as it has groups; dealing the line
+    out to the batches in turn keeps an identity with at most T groups out of any batch twice. What
+    is missing for full batches is filled up by showing one more group of the first identities.
+
+    Args:
+        counts: ``(P,)`` groups of each identity.
+        batches: Number of batches T, at least Σ counts / groups.
+        groups: Groups of a batch.
+        random: Where the order comes from.
+
+    Returns:
+        ``(T · groups,)`` group numbers, batch after batch.
+    """
+    line_P = random.permutation(len(counts))
+    shown_P = counts[line_P]
+    missing = batches * groups - int(counts.sum())
+    while missing:
+        room = np.flatnonzero(shown_P < batches)
+        extra = (room if len(room) else np.arange(len(shown_P)))[:missing]
+        shown_P[extra] += 1
+        missing -= len(extra)
+    start_P = running_total(shown_P)[:-1]
+    number_S = np.arange(batches * groups) - np.repeat(start_P, shown_P)
+    number_S %= np.repeat(counts[line_P], shown_P)
+    group_S = np.repeat(running_total(counts)[line_P], shown_P) + number_S
+    # (S,) → (groups, T): column t holds what is dealt to batch t
+    batch_TG = group_S.reshape(groups, batches).T[random.permutation(batches)]
+    return random.permuted(batch_TG, axis=1).ravel()
