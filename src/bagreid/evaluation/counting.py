@@ -1,0 +1,168 @@
+"""Exact ranks by counting, block by block: nothing is sorted and no Q × G table is held.
+
+A match's place is the number of kept wrong answers that score at least as high (so a tie counts
+against the match), plus the number of better matches of the same query. Scores come in float32
+blocks; a wrong answer whose score lies within the proven rounding error of a match's is scored
+again in float64, by the same arithmetic as the match. So the ranks are those of float64 inner
+products, whatever the block size, the thread count or the device.
+
+Shape letters: Q queries, G gallery images, M matches, n queries that have a k-th match, P pairs,
+T length of the lists.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bagreid.contracts import FloatArray, IntArray
+from bagreid.evaluation.blocks import BlockScorer, Progress, ScoreBlock, block_size
+from bagreid.evaluation.relations import Relations
+from bagreid.evaluation.scores import FeatureTable, as_rows, pair_scores
+from bagreid.evaluation.toplist import TopCandidates, exact_lists
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counted:
+    """What counting gives, per match and per query.
+
+    Attributes:
+        match_query: ``(M,)`` int64, query of each match, ascending.
+        match_gallery: ``(M,)`` int64, its gallery row; a query's matches stand best first.
+        match_score: ``(M,)`` float64.
+        match_rank: ``(M,)`` int64, place of the match in its query's ranking, from 0.
+        top_index: ``(Q, T)`` int64 gallery rows, best first, −1 behind the end.
+        top_score: ``(Q, T)`` float64, −∞ behind the end.
+        ties: Wrong answers that score exactly as a match does, over all matches.
+        undecided: Comparisons that float32 could not decide.
+    """
+
+    match_query: IntArray
+    match_gallery: IntArray
+    match_score: FloatArray
+    match_rank: IntArray
+    top_index: IntArray
+    top_score: FloatArray
+    ties: int
+    undecided: int
+
+
+@dataclass(slots=True, eq=False)
+class _Slot:
+    """The k-th best match of every query that has one; ``(n,)`` by place."""
+
+    score: Tensor
+    ahead: Tensor
+    ties: int = 0
+    undecided: int = 0
+
+    def count(self, scorer: BlockScorer, block: ScoreBlock) -> None:
+        """Adds the block's wrong answers that rank ahead of the match."""
+        score_nb = block.score_Qb[: len(self.score)]
+        low, high = _outward(self.score, block.error_Q[: len(self.score)])
+        # An int32 sum of the comparison is several times faster than the default int64.
+        surely = (score_nb >= high[:, None]).sum(1, dtype=torch.int32)
+        perhaps = (score_nb >= low[:, None]).sum(1, dtype=torch.int32)
+        self.ahead += surely
+        lines = (perhaps != surely).nonzero()[:, 0]
+        if len(lines):
+            part = score_nb[lines]
+            between = (part >= low[lines, None]) & (part < high[lines, None])
+            line, column = between.nonzero(as_tuple=True)
+            self._decide(scorer, lines[line], column + block.start)
+
+    def _decide(self, scorer: BlockScorer, place_P: Tensor, gallery_P: Tensor) -> None:
+        exact = scorer.exact(place_P, gallery_P)
+        ahead = exact >= self.score[place_P]
+        self.ahead.index_add_(0, place_P, ahead.to(self.ahead.dtype))
+        self.ties += int((exact == self.score[place_P]).sum())
+        self.undecided += len(place_P)
+
+
+def _outward(score: Tensor, error: Tensor) -> tuple[Tensor, Tensor]:
+    """Float32 limits: below the first a score is surely lower, from the second on surely not."""
+    infinity = torch.full_like(score, torch.inf, dtype=torch.float32)
+    low = torch.nextafter((score - error).float(), -infinity)
+    high = torch.nextafter((score + error).float(), infinity)
+    return low, high
+
+
+def _sorted_matches(
+    queries: FeatureTable, gallery: FeatureTable, relations: Relations
+) -> tuple[Relations, FloatArray]:
+    """The relations with every query's matches best first, and the matches' scores."""
+    device = queries.device
+    score = pair_scores(
+        queries,
+        gallery,
+        as_rows(relations.match_query, device),
+        as_rows(relations.match_gallery, device),
+    )
+    score_M = score.cpu().numpy()
+    order = np.lexsort((relations.match_gallery, -score_M, relations.match_query))
+    best_first = Relations(
+        match_query=relations.match_query[order],
+        match_gallery=relations.match_gallery[order],
+        same_camera_query=relations.same_camera_query,
+        same_camera_gallery=relations.same_camera_gallery,
+        junk=relations.junk,
+    )
+    return best_first, score_M[order]
+
+
+def count_ranks(
+    queries: FeatureTable,
+    gallery: FeatureTable,
+    relations: Relations,
+    *,
+    top: int,
+    block: int | None = None,
+    progress: Progress | None = None,
+) -> Counted:
+    """Counts the rank of every match and keeps every query's best answers.
+
+    Args:
+        queries: ``(Q, D)`` features.
+        gallery: ``(G, D)`` features.
+        relations: Which pairs are matches, and which are left out.
+        top: T, the length of the lists of best answers.
+        block: Gallery images at a time; chosen to suit the cache where None.
+        progress: Told after each block.
+
+    Returns:
+        Ranks and lists, by query.
+    """
+    size = block or block_size(queries.count)
+    relations, match_score = _sorted_matches(queries, gallery, relations)
+    slot_M = np.arange(len(match_score)) - np.searchsorted(
+        relations.match_query, relations.match_query, "left"
+    )
+    scorer = BlockScorer(queries, gallery, relations)
+    place_M = scorer.place[relations.match_query]
+    slots = []
+    for number in range(int(scorer.matches_of.max(initial=0))):
+        chosen = np.flatnonzero(slot_M == number)
+        chosen = chosen[np.argsort(place_M[chosen])]
+        score = torch.from_numpy(match_score[chosen]).to(queries.device)
+        slots.append(_Slot(score, torch.zeros_like(score, dtype=torch.int64)))
+    candidates = TopCandidates(queries.count, top, queries.device)
+    for scores in scorer.blocks(size, progress=progress):
+        for slot in slots:
+            slot.count(scorer, scores)
+        candidates.update(scores)
+    ahead = [slot.ahead.cpu().numpy() for slot in slots]
+    rank_M = np.array([ahead[k][p] + k for k, p in zip(slot_M, place_M, strict=True)], np.int64)
+    top_index, top_score = exact_lists(scorer, candidates, relations, match_score, size)
+    return Counted(
+        match_query=relations.match_query,
+        match_gallery=relations.match_gallery,
+        match_score=match_score,
+        match_rank=rank_M,
+        top_index=top_index,
+        top_score=top_score,
+        ties=sum(slot.ties for slot in slots),
+        undecided=sum(slot.undecided for slot in slots),
+    )

@@ -1,0 +1,231 @@
+"""The public entry: features, identities and cameras in, the exact ranking and its metrics out.
+
+Shape letters: Q queries, G gallery images, D features, M matches, T length of the lists.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from bagreid.contracts import (
+    DISTRACTOR_PID,
+    BagreidError,
+    Convention,
+    FloatArray,
+    IntArray,
+)
+from bagreid.evaluation.blocks import Progress
+from bagreid.evaluation.counting import Counted, count_ranks
+from bagreid.evaluation.metrics import cumulative_matches, divisor, query_metrics
+from bagreid.evaluation.relations import Relations, checked_ids, relate
+from bagreid.evaluation.scores import Features, FeatureTable, full_precision
+from bagreid.evaluation.statistics import wilson_interval
+
+CMC_LENGTH = 50
+"""Ranks of the CMC that a result holds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankingCounts:
+    """What was ranked.
+
+    Attributes:
+        queries: Query images.
+        gallery: Gallery images, junk included.
+        matches: Pairs of a query and a right answer.
+        distractors: Gallery images of nobody asked for; they count as wrong answers.
+        junk: Gallery images left out of every ranking.
+        same_camera: Pairs left out because identity and camera are the same.
+        queries_without_match: Queries that have no right answer in the gallery.
+        ties: Wrong answers that score exactly as a match does; they are ranked ahead of it.
+        undecided: Comparisons that float32 could not decide and float64 did.
+    """
+
+    queries: int
+    gallery: int
+    matches: int
+    distractors: int
+    junk: int
+    same_camera: int
+    queries_without_match: int
+    ties: int
+    undecided: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RankingResult:
+    """An exact evaluation; all shares are fractions, 0 … 1.
+
+    Attributes:
+        convention: The convention of `cmc`, `average_precision` and the means.
+        cmc: ``(50,)`` float64, rank-1 first.
+        mean_ap: Mean average precision.
+        mean_inp: Mean inverse negative penalty.
+        rank1_interval: Wilson's 95 % interval of rank-1.
+        first_match_rank: ``(Q,)`` int64, rank of the best match, 0 = rank-1, −1 = no match.
+        average_precision: ``(Q,)`` float64, 0 without a match.
+        match_index: ``(Q,)`` int64, gallery row of the best match, −1 = no match.
+        match_score: ``(Q,)`` float64, its score, NaN = no match.
+        top_index: ``(Q, T)`` int64, gallery rows best first, −1 behind the end of a short list.
+        top_score: ``(Q, T)`` float64, their scores, −∞ there.
+        counts: What was ranked.
+    """
+
+    convention: Convention
+    cmc: FloatArray
+    mean_ap: float
+    mean_inp: float
+    rank1_interval: tuple[float, float]
+    first_match_rank: IntArray
+    average_precision: FloatArray
+    match_index: IntArray
+    match_score: FloatArray
+    top_index: IntArray
+    top_score: FloatArray
+    counts: RankingCounts
+
+    def rank(self, k: int) -> float:
+        """Rank-k: the share of queries with a match among the first k."""
+        return float(self.cmc[k - 1])
+
+
+def evaluate_ranking(
+    query_feature: Features,
+    query_pid: npt.ArrayLike,
+    query_camid: npt.ArrayLike,
+    gallery_feature: Features,
+    gallery_pid: npt.ArrayLike,
+    gallery_camid: npt.ArrayLike,
+    *,
+    convention: Convention,
+    top: int = 10,
+    block: int | None = None,
+    device: torch.device | str | None = None,
+    progress: Progress | None = None,
+) -> RankingResult:
+    """Ranks the gallery for every query by inner product, exactly, and scores the ranking.
+
+    Left out of a query's ranking are gallery images of the same identity *and* camera, and junk
+    (identity −1). Distractors (−1000) stay, as wrong answers. Equal scores are ranked
+    pessimistically: wrong answers ahead of the match. The features are taken as they are; for a
+    cosine similarity L2-normalise them first.
+
+    Args:
+        query_feature: ``(Q, D)`` array, memory map or tensor of floats.
+        query_pid: ``(Q,)`` identities, whole numbers.
+        query_camid: ``(Q,)`` cameras, whole numbers.
+        gallery_feature: ``(G, D)`` array, memory map or tensor of floats; read block by block.
+        gallery_pid: ``(G,)`` identities.
+        gallery_camid: ``(G,)`` cameras.
+        convention: ``sysu30k``: shares of all queries, trapezoidal average precision;
+            ``standard``: shares of the queries that have a match, step average precision.
+        top: T, how many best answers a query to keep.
+        block: Gallery images at a time; never changes the result.
+        device: Where to compute; by default where the gallery features are.
+        progress: Called with the gallery images done and their number, after each block.
+
+    Returns:
+        The result.
+
+    Raises:
+        BagreidError: For features or identities that cannot be ranked, and when no query has a
+            match.
+
+    Example:
+        >>> feature = np.eye(3, 8, dtype=np.float32)
+        >>> result = evaluate_ranking(
+        ...     feature, [1, 2, 3], [2, 2, 2], feature, [1, 2, 3], [1, 1, 1], convention="standard"
+        ... )
+        >>> result.rank(1)
+        1.0
+    """
+    if convention not in get_args(Convention):
+        raise ValueError(f"convention is {convention!r}, not one of {get_args(Convention)}")
+    where = _device_of(gallery_feature) if device is None else torch.device(device)
+    queries = FeatureTable(query_feature, "query", where)
+    gallery = FeatureTable(gallery_feature, "gallery", where)
+    if queries.dim != gallery.dim:
+        raise BagreidError(
+            f"the query features have {queries.dim} dimensions, the gallery's {gallery.dim}",
+            remedy="Extract both with the same network",
+        )
+    gallery_id = checked_ids(gallery_pid, "gallery_pid", gallery.count)
+    relations = relate(
+        checked_ids(query_pid, "query_pid", queries.count),
+        checked_ids(query_camid, "query_camid", queries.count),
+        gallery_id,
+        checked_ids(gallery_camid, "gallery_camid", gallery.count),
+    )
+    _demand_a_match(relations, queries.count)
+    with full_precision(where):
+        counted = count_ranks(queries, gallery, relations, top=top, block=block, progress=progress)
+    distractors = int(np.sum(gallery_id == DISTRACTOR_PID))
+    return _summarise(counted, relations, convention, queries.count, gallery.count, distractors)
+
+
+def _device_of(features: Features) -> torch.device:
+    return features.device if isinstance(features, Tensor) else torch.device("cpu")
+
+
+def _demand_a_match(relations: Relations, queries: int) -> None:
+    if len(relations.match_query):
+        return
+    filtered = len(relations.same_camera_query)
+    if filtered:
+        raise BagreidError(
+            f"no query has a match: all {filtered} pairs of the same identity also have the same "
+            "camera and are left out",
+            remedy="Check the cameras: query and gallery must be taken by different ones",
+        )
+    raise BagreidError(
+        f"no query has a match: none of the {queries} queries' identities is in the gallery",
+        remedy="Check that query and gallery come from the same set and the identities were read "
+        "right",
+    )
+
+
+def _summarise(
+    counted: Counted,
+    relations: Relations,
+    convention: Convention,
+    queries: int,
+    gallery: int,
+    distractors: int,
+) -> RankingResult:
+    metrics = query_metrics(counted.match_query, counted.match_rank, queries, convention)
+    first = metrics.first_match_rank
+    number = divisor(first, convention)
+    match_index = np.full(queries, -1, dtype=np.int64)
+    match_score = np.full(queries, np.nan)
+    have, best = np.unique(counted.match_query, return_index=True)
+    match_index[have], match_score[have] = counted.match_gallery[best], counted.match_score[best]
+    return RankingResult(
+        convention=convention,
+        cmc=cumulative_matches(first, convention, CMC_LENGTH),
+        mean_ap=float(metrics.average_precision.sum() / number),
+        mean_inp=float(metrics.inverse_negative_penalty.sum() / number),
+        rank1_interval=wilson_interval(int(np.sum(first == 0)), number),
+        first_match_rank=first,
+        average_precision=metrics.average_precision,
+        match_index=match_index,
+        match_score=match_score,
+        top_index=counted.top_index,
+        top_score=counted.top_score,
+        counts=RankingCounts(
+            queries=queries,
+            gallery=gallery,
+            matches=len(counted.match_query),
+            distractors=distractors,
+            junk=len(relations.junk),
+            same_camera=len(relations.same_camera_query),
+            queries_without_match=queries - len(have),
+            ties=counted.ties,
+            undecided=counted.undecided,
+        ),
+    )
