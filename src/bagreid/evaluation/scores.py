@@ -106,7 +106,7 @@ class FeatureTable:
 def _is_float(values: Features) -> bool:
     if isinstance(values, Tensor):
         return values.dtype in _TORCH_FLOATS
-    return values.dtype in (np.float16, np.float32, np.float64)
+    return values.dtype.kind == "f" and values.dtype.itemsize <= 8
 
 
 def _as_tensor(rows: Features) -> Tensor:
