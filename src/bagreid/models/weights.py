@@ -162,12 +162,20 @@ def _rename(name: str, prefixes: dict[str, str]) -> str:
     return name
 
 
-def load_weights(model: nn.Module, path: Path) -> LoadReport:
+def load_weights(
+    model: nn.Module,
+    path: Path,
+    *,
+    tensors: dict[str, Tensor] | None = None,
+    form: str = "a network of bagreid",
+) -> LoadReport:
     """Fills a network from a weight file as far as names and shapes agree.
 
     Args:
         model: A `ReidNetwork`, filled in place.
         path: The weight file, in any known form.
+        tensors: What the file holds under our names, where it has been read already.
+        form: The form of those tensors.
 
     Returns:
         The account of what was loaded.
@@ -175,7 +183,8 @@ def load_weights(model: nn.Module, path: Path) -> LoadReport:
     Raises:
         BagreidError: The file cannot be read, or nothing in it fits the network.
     """
-    form, tensors = to_our_names(state_dict_of(read_file(path), path))
+    if tensors is None:
+        form, tensors = to_our_names(state_dict_of(read_file(path), path))
     own = model.state_dict()
     fitting = {
         name: value
@@ -196,7 +205,7 @@ def load_weights(model: nn.Module, path: Path) -> LoadReport:
         unused=tuple(name for name in tensors if name not in own),
         mismatched=mismatched,
     )
-    if not any(value.ndim > 1 for value in fitting.values()):
+    if not any(name.startswith("backbone.") and fitting[name].ndim > 1 for name in fitting):
         raise BagreidError(
             "nothing in this file fits the network",
             path=path,

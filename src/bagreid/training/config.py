@@ -1,0 +1,102 @@
+"""The options of training, each part's beside the others'."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """How the weights are updated."""
+
+    name: Literal["sgd", "adam"] = "sgd"
+    """SGD with Nesterov momentum, or Adam."""
+    learning_rate: float = 1e-2
+    """Peak learning rate of the backbone."""
+    classifier_learning_rate: float | None = None
+    """Peak learning rate of classifier and neck; the backbone's where not given."""
+    momentum: float = 0.9
+    """Nesterov momentum of SGD."""
+    amsgrad: bool = False
+    """Adam with the AMSGrad correction."""
+    weight_decay: float = 5e-4
+    """L2 penalty on all weights."""
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        if self.learning_rate <= 0 or (self.classifier_learning_rate or 1.0) <= 0:
+            raise ValueError("learning rates must be positive")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleConfig:
+    """How the learning rate moves; a pure function of the step."""
+
+    kind: Literal["cosine", "step"] = "cosine"
+    """Down to zero along a half cosine, or down by `gamma` at each of `milestones`."""
+    warmup: float = 0.05
+    """Share of all steps over which the rate rises linearly from zero."""
+    milestones: tuple[int, ...] = ()
+    """Epochs at whose beginning a step schedule drops."""
+    gamma: float = 0.1
+    """Factor of each drop."""
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        if not 0 <= self.warmup < 1:
+            raise ValueError("warmup is a share of the steps, from 0 to below 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """Which losses, how strongly."""
+
+    graph_weight: float = 1.0
+    """Weight of unary + pairwise_weight · pairwise."""
+    pairwise_weight: float = 2.0
+    """Weight of the relaxed pairwise term inside the graph loss; 0 leaves it out."""
+    sigma: float = 1.0
+    """Width of the pairwise term's Gaussian kernel, in squared units of the appearance."""
+    triplet_weight: float = 2.0
+    """Weight of the weakly supervised triplet loss; 0 leaves it out."""
+    triplet_margin: float = 1.2
+    """Margin of the triplet loss, in Euclidean distance of the embeddings."""
+    triplet_kin: Literal["candidates", "pseudo_labels"] = "candidates"
+    """Who is kin to whom: images whose candidate sets meet (the release), or whose pseudo labels
+    agree."""
+    triplet_normalised: bool = False
+    """Compare L2-normalised embeddings, whose distances lie between 0 and 2."""
+    label_smoothing: float = 0.0
+    """Share of each target's probability that goes to all of its candidates alike."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How long, how exactly, and what is kept."""
+
+    epochs: int = 8
+    """Passes over all training images."""
+    seed: int = 0
+    """Determines the weights at the start, every batch and every augmentation."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the network: bf16 autocast where the processor or GPU has it (auto)."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train."""
+    workers: int = 1
+    """Processes that decode and augment, a rank; 0 does it in the training process."""
+    log_every: int = 10
+    """Steps between two lines of the log."""
+    checkpoint_every: int = 500
+    """Steps between two checkpoints; one is also written at the end and when interrupted."""
+    keep_checkpoints: int = 2
+    """How many of the newest checkpoints are kept."""
+    validate_every: int = 0
+    """Epochs between two validations on the archive's test set; 0 validates only at the end."""
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        if self.epochs < 1 or self.log_every < 1 or self.checkpoint_every < 1:
+            raise ValueError("epochs, log_every and checkpoint_every must be at least 1")
+        if self.keep_checkpoints < 1 or self.workers < 0 or self.validate_every < 0:
+            raise ValueError("keep_checkpoints must be >= 1, workers and validate_every >= 0")

@@ -1,0 +1,72 @@
+"""Optimiser and learning-rate path."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from bagreid.training.config import OptimizerConfig, ScheduleConfig
+
+
+def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """An optimiser with the backbone and the head as its two groups.
+
+    Args:
+        model: A network with a ``backbone``; everything else counts as head.
+        config: The options.
+
+    Returns:
+        The optimiser; each group keeps its peak rate under ``peak``.
+    """
+    body, head = [], []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            (body if name.startswith("backbone.") else head).append(parameter)
+    head_rate = config.classifier_learning_rate or config.learning_rate
+    groups = [
+        {"params": body, "lr": config.learning_rate, "peak": config.learning_rate},
+        {"params": head, "lr": head_rate, "peak": head_rate},
+    ]
+    if config.name == "adam":
+        return torch.optim.Adam(
+            groups, weight_decay=config.weight_decay, amsgrad=config.amsgrad, fused=True
+        )
+    return torch.optim.SGD(
+        groups,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+        nesterov=config.momentum > 0,
+        fused=True,
+    )
+
+
+def rate_factor(step: int, steps_per_epoch: int, epochs: int, config: ScheduleConfig) -> float:
+    """The learning rate of a step as a share of its peak.
+
+    Args:
+        step: Number of the step, from 0, over all epochs.
+        steps_per_epoch: Steps of one epoch.
+        epochs: Epochs of the run.
+        config: The schedule.
+
+    Returns:
+        A factor from 0 to 1.
+    """
+    total = steps_per_epoch * epochs
+    warmup = round(config.warmup * total)
+    if step < warmup:
+        return (step + 1) / warmup
+    if config.kind == "step":
+        passed = sum(step >= milestone * steps_per_epoch for milestone in config.milestones)
+        return float(config.gamma**passed)
+    progress = (step - warmup) / max(total - warmup, 1)
+    return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> float:
+    """Sets every group's rate to its peak times ``factor``; returns the backbone's."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * factor
+    return float(optimizer.param_groups[0]["lr"])
