@@ -1,1 +1,17 @@
-"""catalog."""
+"""What an archive holds: images, bags and splits, in memory-mapped Arrow tables."""
+
+from bagreid.catalog.bags import BagTable
+from bagreid.catalog.catalog import Catalog, CatalogReader, ImageReader, open_catalog
+from bagreid.catalog.findings import Findings, ListFinding
+from bagreid.catalog.protocol import TestProtocol
+
+__all__ = [
+    "BagTable",
+    "Catalog",
+    "CatalogReader",
+    "Findings",
+    "ImageReader",
+    "ListFinding",
+    "TestProtocol",
+    "open_catalog",
+]

@@ -1,0 +1,104 @@
+"""Images as downloaded: `train/sysu_train_set_all_partN.tar`, `test/sysu_test_set_all.tar`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from bagreid.contracts import BagreidError
+
+LOOKED_FOR = "train/*.tar, test/*.tar, sysu_*_set_all*.tar"
+
+Side = Literal["train", "test"]
+
+_PART = re.compile(r"^(.*part_?)(\d+)(\.tar)$", re.IGNORECASE)
+_PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+
+
+@dataclass(frozen=True, slots=True)
+class TarSource:
+    """One tar of an archive.
+
+    Attributes:
+        path: The file.
+        side: What it should hold by its place: used for members whose paths do not say.
+    """
+
+    path: Path
+    side: Side
+
+
+def find(base: Path) -> list[TarSource]:
+    """Finds the tars of an archive that begins at `base`.
+
+    Args:
+        base: A folder.
+
+    Returns:
+        Train tars by part number, then test tars.
+
+    Raises:
+        BagreidError: If a part between others is missing, or a tar lies there compressed only.
+    """
+    sides: tuple[Side, Side] = ("train", "test")
+    found = []
+    for side in sides:
+        inside = base / side
+        files = sorted(inside.iterdir()) if inside.is_dir() else []
+        files += [
+            path for path in sorted(base.iterdir()) if f"sysu_{side}_set" in path.name.lower()
+        ]
+        tars = [path for path in files if path.name.lower().endswith(".tar")]
+        tars = [path for path in tars if not path.is_dir()]
+        _refuse_packed(files, tars)
+        _refuse_gaps(tars)
+        found += [TarSource(path, side) for path in sorted(tars, key=natural)]
+    return found
+
+
+def natural(path: Path) -> list[tuple[int, str]]:
+    """A sort key by which part 2 comes before part 10.
+
+    Args:
+        path: A file.
+
+    Returns:
+        Its path cut into numbers and texts.
+    """
+    return [
+        (int(piece), "") if piece.isdigit() else (-1, piece)
+        for piece in re.split(r"(\d+)", str(path))
+    ]
+
+
+def _refuse_packed(files: list[Path], tars: list[Path]) -> None:
+    plain = {path.name.lower().removesuffix(".tar") for path in tars}
+    for path in files:
+        for ending in _PACKED:
+            stem = path.name.lower().removesuffix(ending)
+            if stem != path.name.lower() and stem not in plain:
+                raise BagreidError(
+                    "the tar is compressed",
+                    path=path,
+                    remedy="Images are read in place: undo the compression, leave the tar packed",
+                )
+
+
+def _refuse_gaps(tars: list[Path]) -> None:
+    parts: dict[tuple[Path, str, str], set[int]] = {}
+    for path in tars:
+        if match := _PART.match(path.name):
+            key = (path.parent, match[1], match[3])
+            parts.setdefault(key, set()).add(int(match[2]))
+    for (folder, before, after), numbers in parts.items():
+        gaps = sorted(set(range(1, max(numbers))) - numbers)
+        if gaps:
+            there = ", ".join(map(str, sorted(numbers)))
+            raise BagreidError(
+                f"the tar is missing, while part{'s' if len(numbers) > 1 else ''} {there} of the "
+                f"same set lie beside it (missing in all: {', '.join(map(str, gaps[:10]))})",
+                path=folder / f"{before}{gaps[0]}{after}",
+                remedy="Fetch it, or rename the later parts to use what is there",
+            )

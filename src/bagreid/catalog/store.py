@@ -1,0 +1,206 @@
+"""The catalog on disk: Arrow IPC files in one directory, written whole or not at all.
+
+`images.arrow` takes 16 bytes an image: shard uint16, block uint32, size uint32, group int32,
+camera int16. Names are not stored for tars, for the header in front of the data holds them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+
+from bagreid.catalog.layouts import Layout
+from bagreid.catalog.layouts.layout import relative
+from bagreid.catalog.members import directories_below
+from bagreid.contracts import BagreidError
+
+SCHEMA = "bagreid.catalog/1"
+"""Changes whenever older catalogs must be built anew."""
+
+MANIFEST = "catalog.json"
+"""The small facts beside the tables; it is written last."""
+
+
+def cache_directory(root: Path, cache: Path | None) -> Path:
+    """Where the catalogs of one archive are kept.
+
+    Args:
+        root: The archive.
+        cache: A folder for catalogs; None takes `$BAGREID_CACHE` or `~/.cache/bagreid`.
+
+    Returns:
+        `<cache>/<name>-<hash of the resolved root>`, which may not exist yet.
+    """
+    resolved = root.resolve()
+    if cache is None:
+        named = os.environ.get("BAGREID_CACHE")
+        cache = Path(named) if named else Path.home() / ".cache" / "bagreid"
+    digest = hashlib.sha256(os.fsencode(resolved)).hexdigest()[:12]
+    return cache.absolute() / f"{resolved.name or 'root'}-{digest}"
+
+
+def fingerprint(layout: Layout) -> str:
+    """Identifies the state of all that a catalog is made from.
+
+    Args:
+        layout: Where it lies.
+
+    Returns:
+        A short hash over every tar's, list's, bag and truth file's path, size and time of change,
+        and over the time of change of every folder of extracted images.
+    """
+    lists = [source.path for source in layout.lists.values()]
+    extra = [path for path in (layout.bag_file, layout.truth_file) if path is not None]
+    files = [*(tar.path for tar in layout.tars), *lists, *extra]
+    state: list[object] = [SCHEMA, str(layout.root)]
+    state += [(relative(path, layout.root), *_stat(path)) for path in files]
+    for tree in layout.trees:
+        state += [(str(path), path.stat().st_mtime_ns) for path in directories_below(tree)]
+    return hashlib.sha256(orjson.dumps(state)).hexdigest()[:16]
+
+
+def _stat(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise BagreidError(
+            f"cannot be read ({error.strerror})", path=path, remedy="Put the file back"
+        ) from error
+    return found.st_size, found.st_mtime_ns
+
+
+def write_store(
+    directory: Path, tables: Mapping[str, Mapping[str, Any]], manifest: Mapping[str, Any]
+) -> None:
+    """Writes a catalog beside its place and renames it there when it is complete.
+
+    Args:
+        directory: Where the catalog shall be; nothing happens if another process was faster.
+        tables: For each table its columns (NumPy or Arrow arrays).
+        manifest: Facts for `MANIFEST`.
+
+    Raises:
+        BagreidError: If the place cannot be written.
+    """
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(suffix=".partial", dir=directory.parent))
+    except OSError as error:
+        raise _unwritable(directory, error) from error
+    try:
+        for name, columns in tables.items():
+            _write_table(partial / f"{name}.arrow", columns)
+        (partial / MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
+        partial.chmod(0o755)
+        try:
+            partial.rename(directory)
+        except OSError:
+            if not (directory / MANIFEST).is_file():
+                raise
+    except OSError as error:
+        raise _unwritable(directory, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def drop_others(directory: Path) -> None:
+    """Removes the catalogs of earlier states of the same archive.
+
+    Args:
+        directory: The one to keep.
+    """
+    for path in directory.parent.iterdir():
+        if path != directory and not path.name.endswith(".partial"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _unwritable(directory: Path, error: OSError) -> BagreidError:
+    return BagreidError(
+        f"the catalog cannot be written ({error.strerror})",
+        path=directory,
+        remedy="Name another place with --cache or the environment variable BAGREID_CACHE",
+    )
+
+
+def _write_table(path: Path, columns: Mapping[str, Any]) -> None:
+    batch = pa.record_batch({name: pa.array(column) for name, column in columns.items()})
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """The small facts of a catalog.
+
+    Args:
+        directory: A complete catalog.
+
+    Returns:
+        What `write_store` was given.
+
+    Raises:
+        BagreidError: If the file is damaged.
+    """
+    try:
+        manifest = orjson.loads((directory / MANIFEST).read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise damaged(directory) from error
+    if not isinstance(manifest, dict):
+        raise damaged(directory)
+    return manifest
+
+
+def read_table(directory: Path, name: str) -> pa.RecordBatch:
+    """One table of a catalog, memory-mapped.
+
+    Args:
+        directory: A complete catalog.
+        name: The table's name.
+
+    Returns:
+        Its columns, whose buffers lie in the map and are shared by all processes.
+
+    Raises:
+        BagreidError: If the file is gone or damaged.
+    """
+    try:
+        source = pa.memory_map(str(directory / f"{name}.arrow"))
+        return pa.ipc.open_file(source).get_batch(0)
+    except (OSError, pa.ArrowException) as error:
+        raise damaged(directory) from error
+
+
+def numpy_column(batch: pa.RecordBatch, name: str) -> npt.NDArray[Any]:
+    """A column as NumPy array, not copied.
+
+    Args:
+        batch: A memory-mapped table.
+        name: A column of numbers without nulls.
+
+    Returns:
+        A read-only view.
+    """
+    return np.asarray(batch.column(name).to_numpy(zero_copy_only=True))
+
+
+def damaged(directory: Path) -> BagreidError:
+    """The error for a catalog that cannot be read back.
+
+    Args:
+        directory: The catalog.
+
+    Returns:
+        The error.
+    """
+    return BagreidError(
+        "the catalog is damaged", path=directory, remedy="Delete this folder; it is built anew"
+    )

@@ -1,0 +1,74 @@
+"""Image-level truth of a synthetic archive: only for measuring, never for training from bags."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from bagreid.catalog.names import Hashes, split_paths
+from bagreid.contracts import PADDING, BagreidError, IntArray
+
+HEADER = ["image", "person_id"]
+"""First line of `truth.csv`."""
+
+
+def read_truth(path: Path, keys: Hashes, identities: IntArray) -> tuple[IntArray, int, int]:
+    """Reads `truth.csv` and matches it with the train images.
+
+    Args:
+        path: The file: `image,person_id`, one train image a line.
+        keys: `(n,)` hashes of the train images' names.
+        identities: `(C,)` ascending identities of the bag labels.
+
+    Returns:
+        `(n,)` int64 class index, -1 where it is unknown or no bag lists the person; number of
+        lines without an image; number of images without a line.
+
+    Raises:
+        BagreidError: If the file is no such table.
+    """
+    try:
+        table = pacsv.read_csv(
+            path,
+            convert_options=pacsv.ConvertOptions(
+                column_types={"image": pa.large_string(), "person_id": pa.int64()},
+                strings_can_be_null=False,
+            ),
+        )
+    except (pa.ArrowException, OSError) as error:
+        raise _bad(path, str(error).splitlines()[0]) from error
+    if table.column_names != HEADER:
+        raise _bad(path, f"its first line is {','.join(table.column_names)[:80]}")
+    person = table["person_id"].combine_chunks()
+    if person.null_count:
+        raise _bad(path, "a person_id is empty")
+    paths = split_paths(
+        pa.concat_arrays(table["image"].chunks or [pa.array([], pa.large_string())])
+    )
+    line_keys = paths.keys()
+    person_id = np.asarray(person.to_numpy(zero_copy_only=False), np.int64)
+    truth = np.full(len(keys), PADDING, np.int64)
+    if not len(line_keys) or not len(keys):
+        return truth, len(line_keys), len(keys)
+    order = np.argsort(line_keys, kind="stable")
+    at = order[np.minimum(np.searchsorted(line_keys[order], keys), len(order) - 1)]
+    known = line_keys[at] == keys
+    matched = np.zeros(len(line_keys), np.bool_)
+    matched[at[known]] = True
+    who = person_id[at[known]]
+    if len(identities):
+        place = np.minimum(np.searchsorted(identities, who), len(identities) - 1)
+        truth[known] = np.where(identities[place] == who, place, PADDING)
+    return truth, int((~matched).sum()), int((~known).sum())
+
+
+def _bad(path: Path, why: str) -> BagreidError:
+    return BagreidError(
+        f"this is no table of truth ({why})",
+        path=path,
+        position="line 1",
+        remedy=f"Its first line should read {','.join(HEADER)}, then one image and number a line",
+    )
