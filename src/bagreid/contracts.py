@@ -8,7 +8,9 @@ Shape letters: B bags, G groups, N images, K candidates, C identities, H height,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -57,6 +59,11 @@ class BagreidError(Exception):
         self.position = position
         self.remedy = remedy
         super().__init__(message, path, position, remedy)
+
+    def __reduce__(self) -> tuple[Callable[[str], BagreidError], tuple[str]]:
+        """Lets the error pass from one process to another: its arguments are keyword-only."""
+        again = partial(type(self), path=self.path, position=self.position, remedy=self.remedy)
+        return again, (self.message,)
 
     def __str__(self) -> str:
         """The whole error in one line: place, message, remedy."""
