@@ -1,0 +1,182 @@
+"""Pixels to what the network sees: resize, crop, flip, colour jitter, erasing, normalisation.
+
+The random draws of a sample follow from (seed, epoch, key) alone; no global generator is read or
+advanced. The work of one image writes into its place in the batch, and whole-batch work is done
+once a batch.
+
+Shape letters: N images, H height, W width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import exp, log, sqrt
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional
+
+from bagreid.data.colour import ColourMap, apply_colour, mean_grey
+from bagreid.data.config import AugmentConfig
+from bagreid.plan.randomness import Purpose, generator
+
+_ORDERS = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
+_ERASE_TRIES = 10  # as torchvision; nearly all first tries fit
+
+
+class Draws(NamedTuple):
+    """One sample's random numbers, each uniform in 0…1 and at a fixed place.
+
+    The places are fixed so that switching one augmentation off leaves the others as they were.
+    """
+
+    flip: float
+    top: float
+    left: float
+    brightness: float
+    contrast: float
+    saturation: float
+    hue: float
+    order: float
+    erase: float
+
+
+def draw(seed: int, epoch: int, key: int) -> tuple[Draws, Sequence[float]]:
+    """Draws a sample's random numbers, and those of its tries to place the erased rectangle."""
+    fixed = len(Draws._fields)
+    random = generator(Purpose.VIEW, seed, epoch, key)
+    numbers: list[float] = random.random(fixed + 4 * _ERASE_TRIES).tolist()
+    return Draws(*numbers[:fixed]), numbers[fixed:]
+
+
+def train_view(image: Tensor, config: AugmentConfig, *, seed: int, epoch: int, key: int) -> Tensor:
+    """Augments one image.
+
+    Args:
+        image: ``(3, H, W)`` uint8, of any size.
+        config: What is done.
+        seed: The run's seed.
+        epoch: The epoch.
+        key: The sample's number within the epoch.
+
+    Returns:
+        ``(3, height, width)`` float32, normalised.
+    """
+    view = torch.empty(1, 3, config.height, config.width)
+    write_train_view(image, view[0], config, seed=seed, epoch=epoch, key=key)
+    return normalise(view, config)[0]
+
+
+def test_view(image: Tensor, config: AugmentConfig) -> Tensor:
+    """Prepares one image for testing: resized and normalised.
+
+    Args:
+        image: ``(3, H, W)`` uint8, of any size.
+        config: Sizes, interpolation, mean and standard deviation.
+
+    Returns:
+        ``(3, height, width)`` float32, normalised.
+    """
+    height, width = config.test_size or (config.height, config.width)
+    view = torch.empty(1, 3, height, width)
+    view[0] = resize(image, (height, width), config)
+    return normalise(view, config)[0]
+
+
+def write_train_view(
+    image: Tensor, view: Tensor, config: AugmentConfig, *, seed: int, epoch: int, key: int
+) -> None:
+    """Augments one image into its place in a batch, all but the normalisation.
+
+    Args:
+        image: ``(3, H, W)`` uint8, of any size.
+        view: ``(3, height, width)`` float32, written to: 0…255.
+        config: What is done.
+        seed: The run's seed.
+        epoch: The epoch.
+        key: The sample's number within the epoch.
+    """
+    draws, tries = draw(seed, epoch, key)
+    image = _crop_and_flip(resize(image, config.canvas, config), config, draws)
+    view.copy_(image)
+    if any(config.jitter[:3]):
+        apply_colour(view, _colour(image, config, draws))
+    if config.jitter[3]:
+        turn = (2 * draws.hue - 1) * config.jitter[3]
+        view.copy_(functional.adjust_hue(view / 255, turn)).mul_(255)
+    box = erased_box(config, tries) if draws.erase < config.erase else None
+    if box:
+        top, left, height, width = box
+        # The mean colour now is exactly 0 after normalisation.
+        view[:, top : top + height, left : left + width] = _mean(config)
+
+
+def normalise(views: Tensor, config: AugmentConfig) -> Tensor:
+    """Normalises a batch in place; ``(N, 3, H, W)`` float32, 0…255 → mean 0, deviation 1."""
+    std = torch.tensor(config.std).view(3, 1, 1)
+    return views.sub_(_mean(config)).mul_(1 / (255 * std))
+
+
+def resize(image: Tensor, size: tuple[int, int], config: AugmentConfig) -> Tensor:
+    """Resizes an image; ``(3, H, W)`` uint8 → ``(3, height, width)`` uint8."""
+    mode = InterpolationMode(config.interpolation)
+    resized: Tensor = functional.resize(image, list(size), interpolation=mode, antialias=True)
+    return resized
+
+
+def erased_box(config: AugmentConfig, tries: Sequence[float]) -> tuple[int, int, int, int] | None:
+    """Places the erased rectangle: area uniform, aspect log-uniform, as in torchvision.
+
+    Args:
+        config: Ranges of area and aspect, and the size of the image.
+        tries: Four uniform numbers a try: area, aspect, top, left.
+
+    Returns:
+        Top, left, height and width of the first try that fits, if any does.
+    """
+    (small, large), (flat, tall) = config.erase_area, config.erase_aspect
+    for at in range(0, len(tries), 4):
+        area, aspect, top, left = tries[at : at + 4]
+        pixels = config.height * config.width * (small + (large - small) * area)
+        ratio = exp(log(flat) + (log(tall) - log(flat)) * aspect)
+        height, width = round(sqrt(pixels * ratio)), round(sqrt(pixels / ratio))
+        if 0 < height < config.height and 0 < width < config.width:
+            rows, columns = config.height - height + 1, config.width - width + 1
+            return int(top * rows), int(left * columns), height, width
+    return None
+
+
+def _crop_and_flip(image: Tensor, config: AugmentConfig, draws: Draws) -> Tensor:
+    rows = config.canvas[0] + 2 * config.pad - config.height
+    columns = config.canvas[1] + 2 * config.pad - config.width
+    if rows or columns:
+        # What a crop takes from beyond the border is black: that is the padding.
+        top = int(draws.top * (rows + 1)) - config.pad
+        left = int(draws.left * (columns + 1)) - config.pad
+        image = functional.crop(image, top, left, config.height, config.width)
+    return functional.horizontal_flip(image) if draws.flip < config.flip else image
+
+
+def _colour(image: Tensor, config: AugmentConfig, draws: Draws) -> ColourMap:
+    """Composes brightness, contrast and saturation in random order."""
+    uniform = (draws.brightness, draws.contrast, draws.saturation)
+    brightness, contrast, saturation = (
+        # Factors within 1 ± strength, but never below 0
+        (low := max(0.0, 1 - strength)) + (1 + strength - low) * number
+        for strength, number in zip(config.jitter[:3], uniform, strict=True)
+    )
+    colour, mean = ColourMap(), mean_grey(image) if config.jitter[1] else 0.0
+    for step in _ORDERS[int(draws.order * len(_ORDERS))]:
+        if step == 0:
+            colour = colour.brightness(brightness)
+        elif step == 1:
+            colour = colour.contrast(contrast, mean)
+        else:
+            colour = colour.saturation(saturation)
+    return colour
+
+
+def _mean(config: AugmentConfig) -> Tensor:
+    return 255 * torch.tensor(config.mean).view(3, 1, 1)
