@@ -1,0 +1,164 @@
+"""The charts of a page: losses, validation, pseudo labels, CMC."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bagreid.report.chart import Chart, Series, line_chart
+from bagreid.report.log import Curve
+from bagreid.report.work_dir import Method
+
+_LOSS_NOTES = {
+    "total": "What training lowers: the weighted sum of the terms.",
+    "unary": "How much the pseudo labels surprise the network.",
+    "pairwise": "The price of giving look-alikes different people; the relaxed term is negative.",
+    "triplet": "Images that may share a person should lie nearer than those that cannot.",
+}
+_SPEED_NOTES = {
+    "learning_rate": ("Learning rate", "How far each step moves the weights."),
+    "images_per_second": ("Images a second", "The speed of training."),
+}
+_CMC_TICKS = (1, 5, 10, 20, 30, 40, 50)
+
+
+def overlay(
+    methods: Sequence[Method], name: str, title: str, note: str, *, shares: bool = False
+) -> Chart | None:
+    """One logged quantity of every method that has it.
+
+    Args:
+        methods: The methods; a method's place in the list is its colour.
+        name: The curve's name in the log.
+        title: Heading of the chart.
+        note: What one sees.
+        shares: Whether the values are fractions.
+
+    Returns:
+        The chart, ``None`` when no method logged the quantity.
+    """
+    series = [
+        Series(name=method.name, curve=method.log.curves[name], colour=colour)
+        for colour, method in enumerate(methods)
+        if name in method.log.curves
+    ]
+    if not series:
+        return None
+    return line_chart(title, series, note=note, x_label=_step_label(methods), shares=shares)
+
+
+def loss_charts(methods: Sequence[Method]) -> list[Chart]:
+    """One chart a loss term: the total first, then in the order they were logged."""
+    names = [name for method in methods for name in method.log.curves if name.startswith("loss/")]
+    ordered = sorted(dict.fromkeys(names), key=lambda name: name != "loss/total")
+    charts = []
+    for name in ordered:
+        term = name.removeprefix("loss/")
+        title = "Total loss" if term == "total" else f"{term.capitalize()} loss"
+        charts.append(overlay(methods, name, title, _LOSS_NOTES.get(term, "")))
+    return [chart for chart in charts if chart]
+
+
+def validation_charts(methods: Sequence[Method]) -> list[Chart]:
+    """Rank-1 and mAP on the validation images over training."""
+    charts = [
+        overlay(
+            methods,
+            "validation/rank1",
+            "Rank-1 in validation",
+            "Share of validation queries answered right in the first place.",
+            shares=True,
+        ),
+        overlay(
+            methods,
+            "validation/mean_ap",
+            "mAP in validation",
+            "How far up all the right images stand, on average.",
+            shares=True,
+        ),
+    ]
+    return [chart for chart in charts if chart]
+
+
+def pseudo_label_charts(methods: Sequence[Method]) -> list[Chart]:
+    """Accuracy and change of the pseudo labels, and the main method's bag reliability."""
+    charts = [
+        overlay(
+            methods,
+            "pseudo_label_accuracy",
+            "Pseudo labels that are right",
+            "Measured against the truth, which training never sees.",
+            shares=True,
+        ),
+        overlay(
+            methods,
+            "pseudo_label_change",
+            "Pseudo labels that change",
+            "Share of images given another label than the time before.",
+            shares=True,
+        ),
+        _reliability_chart(methods[0]),
+    ]
+    return [chart for chart in charts if chart]
+
+
+def speed_charts(methods: Sequence[Method]) -> list[Chart]:
+    """Learning rate and images a second."""
+    charts = [overlay(methods, name, *words) for name, words in _SPEED_NOTES.items()]
+    return [chart for chart in charts if chart]
+
+
+def cmc_chart(methods: Sequence[Method]) -> Chart | None:
+    """The CMC of every evaluated method, ``None`` when there is none."""
+    series = [
+        Series(name=method.name, curve=_cmc_curve(method.evaluation.cmc), colour=colour)
+        for colour, method in enumerate(methods)
+        if method.evaluation
+    ]
+    if not series:
+        return None
+    longest = max(s.curve.step.size for s in series)
+    return line_chart(
+        "CMC",
+        series,
+        note="Share of queries whose person is among the first so many images.",
+        x_label="rank",
+        shares=True,
+        x_start=1,
+        x_ticks=[tick for tick in _CMC_TICKS if tick <= longest],
+    )
+
+
+def _cmc_curve(cmc: Sequence[float]) -> Curve:
+    return Curve(np.arange(1, len(cmc) + 1, dtype=np.int64), np.array(cmc, np.float64))
+
+
+def _reliability_chart(method: Method) -> Chart | None:
+    prefix = "reliability/"
+    widths = sorted(
+        (name.removeprefix(prefix) for name in method.log.curves if name.startswith(prefix)),
+        key=lambda width: (len(width), width),
+    )
+    if not widths:
+        return None
+    series = [
+        Series(
+            name=f"bags of {width} {'folder' if width == '1' else 'folders'}",
+            curve=method.log.curves[prefix + width],
+            colour=colour,
+        )
+        for colour, width in enumerate(widths)
+    ]
+    return line_chart(
+        "How far bags are believed",
+        series,
+        note="Estimated share of images whose person is on the label of a bag of that width.",
+        x_label=_step_label([method]),
+        shares=True,
+    )
+
+
+def _step_label(methods: Sequence[Method]) -> str:
+    epochs = max(method.log.epochs for method in methods)
+    return f"step \u00b7 {epochs} {'epoch' if epochs == 1 else 'epochs'} in all"
