@@ -274,6 +274,8 @@ class _Scanner:
 
     def _cut(self, block: bytes) -> BagreidError:
         """The file ends inside a header, or where a header or the end mark should stand."""
+        if foreign := self._foreign(block):
+            return foreign
         if any(block):
             what = f"the tar is cut inside a header: {BLOCK - len(block)} bytes of it are missing"
             remedy = "Fetch the tar again"
@@ -306,17 +308,20 @@ class _Scanner:
             remedy="Fetch the tar again",
         )
 
+    def _foreign(self, block: bytes) -> BagreidError | None:
+        """The error for a file that is something else altogether, judged by its first bytes."""
+        for magic, (what, remedy) in _FOREIGN.items():
+            if self.position == 0 and block.startswith(magic):
+                return BagreidError(
+                    f"this is no plain tar but {what}; 0 members read",
+                    path=self.path,
+                    position="byte 0",
+                    remedy=f"Images are read in place, so it must be plain: {remedy}",
+                )
+        return None
+
     def _damaged(self, why: str, block: bytes) -> BagreidError:
-        if self.position == 0:
-            for magic, (what, remedy) in _FOREIGN.items():
-                if block.startswith(magic):
-                    return BagreidError(
-                        f"this is no plain tar but {what}; 0 members read",
-                        path=self.path,
-                        position="byte 0",
-                        remedy=f"Images are read in place, so it must be plain: {remedy}",
-                    )
-        return BagreidError(
+        return self._foreign(block) or BagreidError(
             f"{why}; {self._read_so_far()}",
             path=self.path,
             position=f"byte {self.position}",
