@@ -75,6 +75,7 @@ def build_catalog(layout: Layout, directory: Path, progress: BuildProgress | Non
         "schema": SCHEMA,
         "layout": layout.name,
         "shards": [relative(path, layout.root) for path in found.shards],
+        "sides": [tar.side for tar in layout.tars],
         "loose": bool(found.loose),
         "rows": np.bincount(members.split, minlength=len(SPLITS)).tolist(),
         "files": _files(layout),

@@ -161,6 +161,7 @@ class Catalog:
         self.files: dict[str, str] = manifest["files"]
         self.findings = Findings.from_json(manifest["findings"])
         self.shards = [root / name for name in manifest["shards"]]
+        self.sides: list[str] = manifest["sides"]
         self._loose: bool = manifest["loose"]
         self._ends = np.cumsum([0, *manifest["rows"]]).tolist()
         images = read_table(directory, "images")

@@ -1,0 +1,227 @@
+"""``bagreid catalog ROOT``: indexes an archive in place and prints what it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from bagreid.contracts import BagreidError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from bagreid.catalog import Catalog, Findings
+    from bagreid.catalog.members import BuildProgress
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogArgs:
+    """What ``bagreid catalog`` is asked."""
+
+    root: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="ROOT")]
+    """The archive: the outer or the inner folder, tars or extracted files, or a link to it."""
+
+    cache: Path | None = None
+    """Folder for catalogs; without it $BAGREID_CACHE, or ~/.cache/bagreid."""
+
+    rebuild: bool = False
+    """Read everything again even where nothing changed."""
+
+    json: Path | None = None
+    """Also write all of it to this JSON file, for programs."""
+
+
+def main(argv: Sequence[str], *, prog: str) -> int:
+    """Parses, opens or builds the catalog, and prints it.
+
+    Args:
+        argv: Arguments behind the verb.
+        prog: How the program is called in messages.
+
+    Returns:
+        The exit code.
+    """
+    args = tyro.cli(
+        CatalogArgs,
+        prog=prog,
+        args=list(argv),
+        description="Indexes an archive in place, unpacking nothing, and prints what it holds.",
+    )
+    from rich.console import Console
+
+    from bagreid.catalog import open_catalog
+
+    with _progress() as tell:
+        catalog = open_catalog(args.root, cache=args.cache, progress=tell, rebuild=args.rebuild)
+    console = Console(highlight=False)
+    _print_counts(console, catalog)
+    _print_lists(console, catalog.findings)
+    _print_oddities(console, catalog)
+    console.print(f"[dim]catalog: {catalog.directory}[/]", soft_wrap=True)
+    if args.json is not None:
+        _write_json(args.json, catalog)
+    return 0
+
+
+@contextmanager
+def _progress() -> Iterator[BuildProgress]:
+    """A line for the tar being read: members, their rate, and the time left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import TransferSpeedColumn as SpeedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[members]:,} images"),
+        SpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        tasks: dict[Path, Any] = {}
+
+        def tell(path: Path, members: int, passed: int, total: int) -> None:
+            if path not in tasks:
+                tasks[path] = progress.add_task(path.name, total=total or None, members=0)
+            progress.update(tasks[path], completed=passed, members=members)
+
+        yield tell
+
+
+def _print_counts(console: Console, catalog: Catalog) -> None:
+    from bagreid.catalog.published import count_all, is_full_set
+
+    console.print(f"[bold]{catalog.root}[/]", soft_wrap=True)
+    console.print(f"{catalog.layout}")
+    used = ", ".join(f"{role}: {name}" for role, name in catalog.files.items())
+    console.print(f"[dim]{used or 'no lists and no bag file'}[/]\n", soft_wrap=True)
+    full = is_full_set(catalog)
+    table = _table("What is there", "", "here", "SYSU-30k, published")
+    if full:
+        table.add_column("difference", justify="right")
+    for count in count_all(catalog):
+        if count.published is None:
+            continue
+        row = [count.name, f"{count.here:,}", f"{count.published:,}"]
+        if full:
+            difference = count.here - count.published
+            row.append(f"{difference:+,}" if difference else "none")
+        table.add_row(*row)
+    console.print(table)
+    if not full:
+        console.print("Not the full set: the published numbers stand there for scale only.")
+    protocol = catalog.test_protocol()
+    console.print(
+        f"Test: {protocol.queries:,} queries, {protocol.queries_without_match:,} of them without "
+        f"a match; gallery with {protocol.distractors:,} distractors and {protocol.junk:,} junk.\n",
+        soft_wrap=True,
+    )
+    try:
+        catalog.check_test_protocol()
+    except BagreidError as error:
+        console.print(f"[yellow]Not ready for evaluation:[/] {error.message}. {error.remedy}.\n")
+
+
+def _print_lists(console: Console, findings: Findings) -> None:
+    if not findings.lists:
+        console.print("There are no list files: rows follow the archive's own order.\n")
+        return
+    table = _table(
+        "Lists against images", "list", "names", "without an image", "images it leaves out"
+    )
+    for entry in findings.lists:
+        repeated = f" ({entry.repeated:,} repeated)" if entry.repeated else ""
+        table.add_row(
+            f"{Path(entry.file).name} ({entry.split})",
+            f"{entry.lines:,}{repeated}",
+            f"{entry.absent:,}",
+            f"{entry.unlisted:,}",
+        )
+    console.print(table)
+    for entry in findings.lists:
+        _first(console, f"{entry.file} names without an image", entry.first_absent, entry.absent)
+        _first(
+            console, f"images that {entry.file} leaves out", entry.first_unlisted, entry.unlisted
+        )
+    console.print()
+
+
+def _print_oddities(console: Console, catalog: Catalog) -> None:
+    """What was merged, left out or noticed; one calm line where there is nothing."""
+    findings = catalog.findings
+    counts = {
+        "repeated identities in bags, merged": findings.duplicate_bag_labels,
+        "repeated folders in bags, merged": findings.duplicate_bag_folders,
+        "bags with either": findings.bags_merged,
+        "bags with an earlier bag's name": findings.repeated_bag_ids,
+        "identities written as text, read as numbers": findings.labels_as_text,
+        "unknown keys in bags, ignored": findings.unknown_bag_keys,
+        "train folders in no bag": findings.folders_in_no_bag,
+        "images found twice, the first kept": findings.duplicate_images,
+        "images in no known folder, left out": findings.unplaced,
+        "files that are no JPEG by name, left out": findings.not_images,
+        "bytes behind the end mark of a tar, not read": findings.bytes_after_end,
+        "lines of the truth without an image": findings.truth_absent,
+        "train images without a truth": findings.truth_missing,
+    }
+    counts |= {f"members that are a {k}, left out": n for k, n in findings.skipped_members.items()}
+    counts = {name: count for name, count in counts.items() if count}
+    if counts:
+        table = _table("Merged, left out, noticed", "", "count")
+        for name, count in counts.items():
+            table.add_row(name, f"{count:,}")
+        console.print(table)
+    else:
+        console.print("Nothing was merged or left out.")
+    _first(console, "in no known folder", findings.first_unplaced, findings.unplaced)
+    lonely = findings.first_folders_in_no_bag
+    _first(console, "folders in no bag", lonely, findings.folders_in_no_bag)
+    if not len(catalog.bags):
+        console.print("There are no bags: training from bags needs bag_level_label.json.")
+    for note in findings.notes:
+        console.print(f"Note: {note}.", soft_wrap=True)
+
+
+def _table(title: str, *columns: str) -> Table:
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left", overflow="fold")
+    return table
+
+
+def _first(console: Console, what: str, names: Sequence[str], total: int) -> None:
+    if names:
+        console.print(f"{what} (first {len(names):,} of {total:,}):", soft_wrap=True)
+        for name in names:
+            console.print(f"  {name}", markup=False, soft_wrap=True)
+
+
+def _write_json(path: Path, catalog: Catalog) -> None:
+    import orjson
+
+    from bagreid.catalog.published import count_all, is_full_set
+
+    data = {
+        "schema": "bagreid.catalog-report/1",
+        "root": str(catalog.root),
+        "layout": catalog.layout,
+        "files": catalog.files,
+        "full_set": is_full_set(catalog),
+        "counts": [asdict(count) for count in count_all(catalog)],
+        "test_protocol": asdict(catalog.test_protocol()),
+        "findings": catalog.findings.to_json(),
+    }
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        partial.write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2))
+        partial.replace(path)
+    except OSError as error:
+        raise BagreidError(f"cannot be written ({error.strerror})", path=path) from error
