@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from bagreid.data.synthetic.archive import ArchiveSummary
 
 
+_PICTURES = (".png", ".jpg")
+
+
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -39,11 +42,6 @@ class SynthArgs:
     contact_sheet: Path | None = None
     """Also draw some of its people, a row each, to this image file (.png or .jpg)."""
 
-    def __post_init__(self) -> None:
-        """Checks the number of workers."""
-        if self.workers < 1:
-            raise ValueError(f"workers must be at least 1, not {self.workers}")
-
 
 def main(argv: Sequence[str], *, prog: str) -> int:
     """Parses, writes the archive, and says what it holds.
@@ -62,6 +60,7 @@ def main(argv: Sequence[str], *, prog: str) -> int:
             args=list(argv),
             description="Makes a synthetic archive: procedural people, in the released layout.",
         )
+        _check(args)
     except ValueError as error:
         raise BagreidError(str(error), remedy=f"See '{prog} --help'") from error
     summary = _write(args)
@@ -71,6 +70,14 @@ def main(argv: Sequence[str], *, prog: str) -> int:
         write_contact_sheet(args.contact_sheet, args.archive)
     _report(summary, args)
     return 0
+
+
+def _check(args: SynthArgs) -> None:
+    """Refuses what does not concern the archive itself, before anything is made."""
+    if args.workers < 1:
+        raise ValueError(f"workers must be at least 1, not {args.workers}")
+    if args.contact_sheet is not None and args.contact_sheet.suffix not in _PICTURES:
+        raise ValueError(f"contact-sheet must end in one of {', '.join(_PICTURES)}")
 
 
 def _write(args: SynthArgs) -> ArchiveSummary:

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from bagreid.data.synthetic import textures
-from bagreid.data.synthetic.draws import Bytes, Floats
+from bagreid.data.synthetic.draws import Floats, Packed
 from bagreid.data.synthetic.people import Person, person
 from bagreid.data.synthetic.pose import ANKLE_HEIGHT, HIP_HEIGHT, JOINTS, NECK_HEIGHT, Joint
 from bagreid.data.synthetic.textures import Texture
@@ -37,7 +37,7 @@ class Body:
         nearer: ``(P,)`` float32, metres added to a part's depth when deciding what hides what.
         texture: ``(P,)`` int64, row of ``textures``.
         rows: ``(P, 2)`` float32, first texture row and the number of rows along the part.
-        textures: ``(T, ROWS, COLUMNS, 3)`` uint8.
+        textures: ``(T, ROWS, COLUMNS)`` packed colours.
     """
 
     fixed: Floats
@@ -48,7 +48,7 @@ class Body:
     nearer: Floats
     texture: np.ndarray[tuple[int], np.dtype[np.int64]]
     rows: Floats
-    textures: Bytes
+    textures: Packed
 
 
 class _Builder:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from bagreid.contracts import BagreidError
 from bagreid.data.synthetic import layout
 from bagreid.data.synthetic.cameras import GALLERY_CAMERA, QUERY_CAMERA
 from bagreid.data.synthetic.config import SyntheticConfig
@@ -23,7 +22,6 @@ _EDGE = 96
 _TALL = 196
 _GAP = 4
 _HEADING = 26
-_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 
 
 def write_contact_sheet(path: Path, config: SyntheticConfig) -> None:
@@ -32,14 +30,9 @@ def write_contact_sheet(path: Path, config: SyntheticConfig) -> None:
     Args:
         path: A ``.png`` or ``.jpg`` file.
         config: Gives the seed and the places.
-
-    Raises:
-        BagreidError: When the name ends otherwise.
     """
-    kind = _FORMATS.get(path.suffix.lower())
-    if kind is None:
-        raise BagreidError("a contact sheet is a .png or a .jpg", path=path, remedy="Rename it")
     sheet = contact_sheet(config)
+    kind = "PNG" if path.suffix == ".png" else "JPEG"
     if kind == "PNG":
         # A palette of 256 colours: a third of the bytes, and no difference to the eye.
         sheet = sheet.quantize(256, method=Image.Quantize.MEDIANCUT)

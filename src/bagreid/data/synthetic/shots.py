@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from bagreid.data.synthetic import cameras, scenes
 from bagreid.data.synthetic.body import body
 from bagreid.data.synthetic.cameras import Exposure, Lens, lens
-from bagreid.data.synthetic.draws import Bytes, Stream, choose, generator
+from bagreid.data.synthetic.draws import Packed, Stream, choose, generator
 from bagreid.data.synthetic.people import person
 from bagreid.data.synthetic.pose import Pose, joints
 from bagreid.data.synthetic.raster import Camera, draw
@@ -70,14 +70,14 @@ def render(seed: int, shot: Shot, shortest_edge: int) -> bytes:
     """
     track = _draw_track(generator(seed, Stream.TRACK, *shot.track))
     rng = generator(seed, Stream.FRAME, *shot.track, shot.frame, shot.person)
-    width = shortest_edge * _SUPERSAMPLING
     aspect = max(1.0, track.aspect * rng.normal(1.0, 0.03))
-    height = round(shortest_edge * aspect) * _SUPERSAMPLING
     camera = lens(seed, shot.place, shot.side)
-    canvas = _background(seed, shot, track, (width, height), rng)
+    canvas = _background(seed, shot, track, (shortest_edge, round(shortest_edge * aspect)), rng)
     _people(canvas, seed, shot, track, camera, rng)
-    _occlude(canvas, track, shot.frame)
-    image = Image.fromarray(canvas).reduce(_SUPERSAMPLING)
+    height, width = canvas.shape
+    image = Image.frombytes("RGBX", (width, height), canvas.tobytes())
+    image = image.reduce(_SUPERSAMPLING).convert("RGB")
+    _occlude(image, track, shot.frame)
     return cameras.develop(image, camera, track.exposure, rng)
 
 
@@ -117,8 +117,11 @@ def _draw_track(rng: np.random.Generator) -> _Track:
 
 def _background(
     seed: int, shot: Shot, track: _Track, size: tuple[int, int], rng: np.random.Generator
-) -> Bytes:
-    """A piece of the scene, which glides by from frame to frame."""
+) -> Packed:
+    """A piece of the scene, which glides by from frame to frame, on a canvas to draw on.
+
+    It is out of focus anyway, so it is cut at the picture's size and its pixels are doubled.
+    """
     scene = scenes.scene(seed, shot.place)
     tall = scenes.HEIGHT * (0.7 + 0.28 * track.corner[1])
     wide = min(tall * size[0] / size[1], scenes.WIDTH)
@@ -127,11 +130,13 @@ def _background(
     left = abs((track.corner[0] * free + glide) % (2 * free) - free)
     top = (scenes.HEIGHT - tall) * track.corner[1]
     box = (left, top, left + wide, top + tall)
-    return np.array(scene.resize(size, Image.Resampling.BILINEAR, box=box))
+    cut = scene.resize(size, Image.Resampling.BILINEAR, box=box).convert("RGBX")
+    pixels = np.asarray(cut).view(np.uint32)[..., 0]
+    return pixels.repeat(_SUPERSAMPLING, axis=0).repeat(_SUPERSAMPLING, axis=1)
 
 
 def _people(
-    canvas: Bytes, seed: int, shot: Shot, track: _Track, camera: Lens, rng: np.random.Generator
+    canvas: Packed, seed: int, shot: Shot, track: _Track, camera: Lens, rng: np.random.Generator
 ) -> None:
     """The person of the shot, and at times someone passing behind or in front."""
     view = _view(canvas, track, camera, rng)
@@ -160,8 +165,8 @@ def _people(
         _person(canvas, seed, number, pose, passer)
 
 
-def _view(canvas: Bytes, track: _Track, camera: Lens, rng: np.random.Generator) -> Camera:
-    height, width = canvas.shape[:2]
+def _view(canvas: Packed, track: _Track, camera: Lens, rng: np.random.Generator) -> Camera:
+    height, width = canvas.shape
     scale = track.zoom * height / _STATURE * rng.normal(1.0, 0.02)
     shift_x = track.shift[0] + rng.normal(0.0, 0.025)
     shift_y = track.shift[1] + rng.normal(0.0, 0.012)
@@ -176,12 +181,12 @@ def _view(canvas: Bytes, track: _Track, camera: Lens, rng: np.random.Generator) 
     )
 
 
-def _person(canvas: Bytes, seed: int, number: int, pose: Pose, view: Camera) -> None:
+def _person(canvas: Packed, seed: int, number: int, pose: Pose, view: Camera) -> None:
     _shadow(canvas, view)
     draw(canvas, body(seed, number), joints(person(seed, number), pose), view)
 
 
-def _shadow(canvas: Bytes, view: Camera) -> None:
+def _shadow(canvas: Packed, view: Camera) -> None:
     """A soft dark spot on the ground below the feet."""
     reach_x, reach_y = 0.42 * view.scale, 0.11 * view.scale
     y0 = max(0, int(view.foot_y - reach_y))
@@ -190,19 +195,18 @@ def _shadow(canvas: Bytes, view: Camera) -> None:
     x1 = min(canvas.shape[1], int(view.foot_x + reach_x))
     if y0 >= y1 or x0 >= x1:
         return
-    y = ((np.arange(y0, y1) - view.foot_y) / reach_y)[:, None]
-    x = ((np.arange(x0, x1) - view.foot_x) / reach_x)[None, :]
+    y = ((np.arange(y0, y1, dtype=np.float32) - view.foot_y) / reach_y)[:, None]
+    x = ((np.arange(x0, x1, dtype=np.float32) - view.foot_x) / reach_x)[None, :]
     dark = 1 - 0.5 * np.clip(1 - (x * x + y * y), 0, 1)
-    region = canvas[y0:y1, x0:x1]
+    region = canvas.view(np.uint8).reshape(*canvas.shape, 4)[y0:y1, x0:x1]
     region[:] = (region * dark[..., None]).astype(np.uint8)
 
 
-def _occlude(canvas: Bytes, track: _Track, frame: int) -> None:
+def _occlude(image: Image.Image, track: _Track, frame: int) -> None:
     """Something of the place that stands in front."""
     if track.occluder == "none":
         return
-    height, width = canvas.shape[:2]
-    image = Image.fromarray(canvas)
+    width, height = image.size
     pen = ImageDraw.Draw(image)
     colour = track.occluder_colour
     along = (track.occluder_at + 0.06 * frame * float(np.sin(track.yaw))) % 1.0
@@ -225,4 +229,3 @@ def _occlude(canvas: Bytes, track: _Track, frame: int) -> None:
                 x = (along + 0.09 * np.sin(2.3 * leaf)) * width
                 y = height * (0.97 - 0.018 * leaf)
                 pen.ellipse([x - width * 0.09, y - height * 0.035, x + width * 0.09, y], fill=green)
-    canvas[:] = np.asarray(image)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bagreid.data.synthetic.draws import Bytes, Colour, Floats
+from bagreid.data.synthetic.draws import Colour, Floats, Packed
 from bagreid.data.synthetic.people import Cloth, Person
 
 ROWS = 64
@@ -222,6 +222,9 @@ def bag_texture(person: Person) -> Texture:
     return texture
 
 
-def stack(textures: list[Texture]) -> Bytes:
-    """``(T, ROWS, COLUMNS, 3)`` uint8, as the rasteriser reads them."""
-    return np.clip(np.stack(textures), 0, 255).astype(np.uint8)
+def stack(textures: list[Texture]) -> Packed:
+    """``(T, ROWS, COLUMNS)`` packed colours, as the rasteriser reads them."""
+    pixels = np.zeros((len(textures), ROWS, COLUMNS, 4), np.uint8)
+    for place, texture in zip(pixels, textures, strict=True):
+        place[..., :3] = np.clip(texture, 0, 255)
+    return pixels.view(np.uint32)[..., 0]
