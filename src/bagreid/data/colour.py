@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 LUMA = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in grey (ITU-R BT.601, with torchvision's digits)."""
 
+_LUMA_311 = torch.tensor(LUMA).view(3, 1, 1)
 _GREY_OF_GREY = sum(LUMA)  # 0.9999: the grey of a grey pixel is a trifle darker
 
 
@@ -63,12 +65,10 @@ def apply_colour(image_3HW: Tensor, colour: ColourMap) -> None:
         image_3HW: ``(3, H, W)`` float32, 0…255.
         colour: The map.
     """
-    red_HW, green_HW, blue_HW = image_3HW.unbind()
     # Products and sums of single elements only: these round alike whatever the threads, the
     # instruction set and the batch, which a matrix product does not promise.
-    grey_HW = red_HW * (LUMA[0] * colour.grey)
-    grey_HW += green_HW * (LUMA[1] * colour.grey)
-    grey_HW += blue_HW * (LUMA[2] * colour.grey)
+    grey_HW = (image_3HW * _LUMA_311).sum(dim=0)
+    grey_HW *= colour.grey
     grey_HW += colour.shift
     image_3HW *= colour.pixel
     image_3HW += grey_HW
