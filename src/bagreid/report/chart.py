@@ -24,6 +24,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 50, 12, 40
 _MOST_POINTS = 64
 _LABEL_GAP = 14.0
 _MARKED_POINTS = 14
+_TINY = 1e-30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,14 +120,17 @@ def nice_ticks(low: float, high: float, count: int) -> list[float]:
     Returns:
         Multiples of 1, 2 or 5 times a power of ten, the first ≤ ``low``, the last ≥ ``high``.
     """
-    if high <= low:
-        low, high = low - (abs(low) or 1.0) / 2, high + (abs(high) or 1.0) / 2
+    size = max(abs(low), abs(high))
+    if high - low <= 1e-9 * size or size < _TINY:
+        room = size / 2 if size >= _TINY else 0.5
+        low, high = low - room, high + room
     raw = (high - low) / count
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * (1 - 1e-9))
     first = math.floor(low / step + 1e-9)
     last = math.ceil(high / step - 1e-9)
-    return [round(index * step, 12) for index in range(first, last + 1)]
+    digits = 1 - math.floor(math.log10(step))
+    return [round(index * step, digits) for index in range(first, last + 1)]
 
 
 def thin(curve: Curve, most: int = _MOST_POINTS) -> Curve:

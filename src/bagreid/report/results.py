@@ -218,25 +218,26 @@ def read_pseudo_labels(path: Path) -> PseudoLabels | None:
         return None
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            rows = arrays["rows"].astype(np.int64)
-            order = np.argsort(rows, kind="stable")
-            order = order[arrays["pseudo_label"][order] != PADDING]
-            columns = [arrays[key][order] for key in ("pseudo_label", "confidence", "truth")]
+            columns = [arrays[key] for key in ("rows", "pseudo_label", "confidence", "truth")]
             identities = arrays["identities"].astype(np.int64)
             root = str(arrays["root"]) if "root" in arrays.files else None
-    except (KeyError, ValueError, IndexError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise BagreidError(
             f"holds no pseudo labels ({error})", path=path, remedy="Train again to write it anew"
         ) from error
-    label, confidence, truth = columns
+    if len({column.shape for column in columns}) > 1:
+        raise BagreidError("holds arrays of unequal length", path=path)
+    kept = np.flatnonzero(columns[1] != PADDING)
+    kept = kept[np.argsort(columns[0][kept], kind="stable")]
+    rows, label, confidence, truth = (column[kept] for column in columns)
     if label.size and max(label.max(), truth.max()) >= identities.size:
         raise BagreidError("names a class beyond its list of identities", path=path)
     return PseudoLabels(
-        rows=rows[order],
+        rows=rows.astype(np.int64),
         label=label.astype(np.int64),
         confidence=confidence,
         truth=truth.astype(np.int64),
         identities=identities,
-        unlabelled=rows.size - order.size,
+        unlabelled=columns[0].size - kept.size,
         root=root,
     )

@@ -78,8 +78,9 @@ def headline(work: WorkDir) -> str:
     main = work.main
     if main.evaluation is None:
         if main.log.last_step is None:
-            return f"{main.name} has no result yet."
-        return f"{main.name} is trained to step {count(main.log.last_step)}, not evaluated yet."
+            return f"The run {main.name} has no result yet."
+        steps = count(main.log.last_step)
+        return f"The run {main.name} is trained to step {steps}, not evaluated yet."
     result = main.evaluation
     who = main.name
     if main.supervision == "bag labels":
