@@ -105,7 +105,7 @@ def _sort_by_folder(found: Gathered) -> list[str]:
     train = members.split == 0
     members.group[train] = rank[members.group[train]]
     # Test rows keep their order of reading; stable sorting keeps (shard, offset) inside a folder.
-    place = np.where(train, members.group.astype(np.int64), len(order) + members.split)
+    place = np.where(train, members.group, len(order) + members.split.astype(np.int64))
     found.members = members.take(np.argsort(place, kind="stable"))
     return [met[number] for number in order]
 

@@ -93,6 +93,16 @@ def test_train_rows_follow_folder_numbers_across_tars(tmp_path: Path, cache: Pat
     assert catalog.shard.tolist() == [0, 0, 1, 0, 0, 1]
 
 
+def test_hundreds_of_folders(tmp_path: Path, cache: Path) -> None:
+    names = [f"sysu_train_set_all/{f:010d}/{n}.jpg" for n in range(2) for f in range(700, 0, -1)]
+    write_tar(tmp_path / "train/part1.tar", names)
+    write_tar(tmp_path / "test/t.tar", ["sysu_test_set_all/query/1/1_c1_1.jpg"])
+    catalog = open_catalog(tmp_path, cache=cache)
+    assert len(catalog.folder_names) == 700
+    assert [catalog.name(row) for row in catalog.split("train")] == sorted(names)
+    assert np.array_equal(catalog.folder_stop - catalog.folder_start, np.full(700, 2))
+
+
 def test_test_rows_follow_their_lists(archive: Path, cache: Path, contents: Contents) -> None:
     (archive / "gallery.txt").write_text("\n".join(contents.gallery[::-1]))
     catalog = open_catalog(archive, cache=cache)
