@@ -12,12 +12,14 @@ from bagreid.catalog import open_catalog
 from bagreid.report.archive import HEIGHT, Archive
 from bagreid.report.bags import bag_cards, choose_bags
 from bagreid.report.configuration import differences, flatten, sections
+from bagreid.report.curves import pseudo_label_charts
+from bagreid.report.log import TrainingLog
 from bagreid.report.ranked import choose, ranked_groups
 from bagreid.report.results import QueryResult, read_pseudo_labels
 from bagreid.report.table import facts, result_table
 from bagreid.report.work_dir import Method, read_work_dir
 
-from .fabricate import edit, make_demo, make_run, pseudo_labels
+from .fabricate import curve, edit, make_demo, make_run, pseudo_labels
 
 
 def query(name: str, rank: int | None, pid: int = 1) -> QueryResult:
@@ -207,3 +209,15 @@ def test_configuration_is_flattened_and_compared() -> None:
 def test_few_queries_are_shared_out(count: int) -> None:
     best, median, worst = choose([query(f"q{i}", i + 1) for i in range(count)])
     assert [len(best), len(worst), len(median)] == [int(count > 0), int(count > 1), 0]
+
+
+@pytest.mark.parametrize("kind", ["prior", "reliability"])
+def test_kinds_of_bags_have_a_line_each(kind: str) -> None:
+    curves = {f"{kind}/{width}": curve(0.5, 0.6) for width in ("5", "11", "1")}
+    (chart,) = pseudo_label_charts([Method(name="DGL", log=TrainingLog(curves=curves, epochs=2))])
+    assert [name for name, _ in chart.legend] == [
+        "bags of 1 folder",
+        "bags of 5 folders",
+        "bags of 11 folders",
+    ]
+    assert chart.x_label == "step \u00b7 2 epochs in all"
