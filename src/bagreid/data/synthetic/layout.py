@@ -26,7 +26,7 @@ REACH = 2
 NEIGHBOURS: tuple[tuple[int, float], ...] = ((-2, 0.2), (-1, 0.3), (1, 0.3), (2, 0.2))
 """Offsets of the other people's folders, with their shares among the impure images."""
 
-_FRAMES_PER_TRACK = 8
+_FRAMES_PER_TRACK = 4
 _TEST_PLACES = 8
 """Places of each test camera."""
 _CHUNK = 64

@@ -94,20 +94,20 @@ def _draw_track(rng: np.random.Generator) -> _Track:
         elbows=(bend, rng.uniform(1.6, 2.2) if phone else bend),
         spread=rng.uniform(0.08, 0.26),
         aspect=float(np.clip(rng.normal(2.05, 0.14), 1.65, 2.5)),
-        zoom=float(np.clip(rng.normal(0.9, 0.055), 0.72, 1.08)),
+        zoom=float(np.clip(rng.normal(0.94, 0.045), 0.78, 1.08)),
         shift=(rng.normal(0.0, 0.035), rng.normal(0.0, 0.018)),
         corner=(rng.random(), rng.random()),
         occluder=choose(
-            rng, (("none", 7.0), ("post", 1.0), ("counter", 1.0), ("edge", 0.8), ("shrub", 0.7))
+            rng, (("none", 12.0), ("post", 1.0), ("counter", 1.0), ("edge", 0.8), ("shrub", 0.7))
         ),
         occluder_at=rng.random(),
         occluder_colour=(int(colour[0]), int(colour[1]), int(colour[2])),
         passer_at=rng.uniform(0.42, 0.75) * (1 if rng.random() < 0.5 else -1)
-        if rng.random() < 0.14
+        if rng.random() < 0.08
         else 0.0,
         exposure=Exposure(
             brightness=float(np.exp(rng.normal(0.0, 0.1))),
-            sharpness=float(np.clip(rng.uniform(0.45, 1.5), 0.0, 1.0)),
+            sharpness=float(np.clip(rng.uniform(0.6, 1.6), 0.0, 1.0)),
             blur=float(rng.choice([0.0, rng.uniform(0.3, 1.0)])),
             noise=rng.uniform(1.0, 7.0),
             quality=int(rng.integers(45, 92)),
