@@ -25,7 +25,7 @@ from bagreid.catalog.members import (
 )
 from bagreid.catalog.store import SCHEMA, write_store
 from bagreid.catalog.truth import read_truth
-from bagreid.contracts import PADDING, IntArray, Split
+from bagreid.contracts import IntArray, Split
 from bagreid.shards.header import BLOCK
 from bagreid.shards.index import read_name
 
@@ -54,7 +54,7 @@ def build_catalog(layout: Layout, directory: Path, progress: BuildProgress | Non
     lists = tuple(_compare_lists(layout, found))
     train = int(np.searchsorted(found.members.split, 1))
     keys = found.members.key[:train]
-    truth, absent, missing = np.full(train, PADDING, np.int64), 0, 0
+    truth, absent, missing = np.zeros(0, np.int64), 0, 0
     if layout.truth_file:
         truth, absent, missing = read_truth(layout.truth_file, keys, identities)
     members = found.members
@@ -203,7 +203,7 @@ def _tables(
             "label": pa.LargeListArray.from_arrays(bags.label_offset, bags.label),
         },
         "identities": {"identity": identities},
-        "truth": {"class_index": truth.astype(np.int32)},
+        "truth": {"class_index": truth.astype(np.min_scalar_type(-max(len(identities), 1)))},
         "long_names": {"row": rows, "name": pa.array(names, pa.large_string())},
         "loose": {"name": loose},
     }

@@ -24,7 +24,7 @@ from bagreid.catalog.layouts.layout import relative
 from bagreid.catalog.members import directories_below
 from bagreid.contracts import BagreidError
 
-SCHEMA = "bagreid.catalog/1"
+SCHEMA = "bagreid.catalog/2"
 """Changes whenever older catalogs must be built anew."""
 
 MANIFEST = "catalog.json"

@@ -28,7 +28,7 @@ from bagreid.shards.header import (
     text,
     until_nul,
 )
-from bagreid.shards.runs import RUN, field_names, hop, is_plain
+from bagreid.shards.runs import NEAR, RUN, chained, field_names, hop, look, plain_sizes
 
 ScanProgress = Callable[[int, int], None]
 """Called now and then with (members read so far, bytes passed so far)."""
@@ -129,6 +129,7 @@ class _Scanner:
         whole = self.total // BLOCK
         self.blocks = np.frombuffer(view, np.uint8, whole * BLOCK).reshape(whole, BLOCK)
         self.position = 0
+        self.step = 0.0
         self.count = 0
         self.note: dict[bytes, bytes] = {}
         self.defaults: dict[bytes, bytes] = {}
@@ -173,21 +174,26 @@ class _Scanner:
 
     def _take_run(self) -> int:
         """Takes up to `RUN` plain headers from here on; returns how many."""
-        positions_H, sizes_H = hop(self.view, self.position, self.total)
-        if not positions_H:
+        if self.step <= NEAR:
+            position_H = look(self.blocks, self.position)
+        else:
+            position_H = hop(self.view, self.position, self.total)
+        if not len(position_H):
             return 0
-        position_H = np.array(positions_H, np.int64)
-        size_H = np.array(sizes_H, np.int64)
         header_HB = self.blocks[position_H // BLOCK]
-        plain_H = is_plain(header_HB) & (position_H + BLOCK + size_H <= self.total)
+        size_H, plain_H = plain_sizes(header_HB)
+        plain_H &= chained(self.position, position_H, size_H)
+        plain_H &= position_H + BLOCK + size_H <= self.total
         plain = len(plain_H) if plain_H.all() else int(plain_H.argmin())
         if plain:
+            before = self.position
             self._flush()
             offset_H = position_H[:plain] + BLOCK
             named_H = np.ones(plain, np.bool_)
             self.pieces.append((field_names(header_HB[:plain]), offset_H, size_H[:plain], named_H))
             self.count += plain
             self.position = int(offset_H[-1]) + _padded(int(size_H[plain - 1]))
+            self.step = (self.position - before) / plain
         return plain
 
     def _flush(self) -> None:

@@ -12,19 +12,25 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from bagreid.contracts import IntArray
 from bagreid.shards.header import BLOCK, text, until_nul
 
 RUN = 4096
 """Headers checked at once: two megabytes, which stay in the processor's cache."""
 
+NEAR = 16 * 1024
+"""Members up to this many bytes apart are found by looking at every block: the disk reads all of
+the pages in between anyway, and a look at a block costs a tenth of a hop."""
+
 _REGULAR = ord("0")
+_MAGIC = np.uint64(int.from_bytes(b"ustar", "little"))
 
 
-def hop(view: mmap.mmap, position: int, total: int) -> tuple[list[int], list[int]]:
+def hop(view: mmap.mmap, position: int, total: int) -> IntArray:
     """Hops from header to header while they look plain.
 
     `int` forgives signs and underscores, so a damaged size may send this anywhere: the run is
-    short and `is_plain` looks at every byte of it afterwards.
+    short, and `plain_sizes` and `chained` look at all of it afterwards.
 
     Args:
         view: The tar.
@@ -32,25 +38,42 @@ def hop(view: mmap.mmap, position: int, total: int) -> tuple[list[int], list[int
         total: Length of the tar.
 
     Returns:
-        Positions and data sizes of at most `RUN` headers, still unchecked.
+        Positions of at most `RUN` blocks, in bytes.
     """
     positions: list[int] = []
-    sizes: list[int] = []
     try:
         while len(positions) < RUN and 0 <= position <= total - BLOCK:
             if view[position + 156] != _REGULAR:
                 break
             size = int(view[position + 124 : position + 135], 8)
             positions.append(position)
-            sizes.append(size)
             position += (size + 1023) & -512
     except ValueError:
         pass  # no plain octal size: the end mark, base-256 or damage, all read one by one
-    return positions, sizes
+    return np.array(positions, np.int64)
 
 
-def is_plain(header_HB: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Checks headers whose type is "regular file".
+def look(block_HB: npt.NDArray[np.uint8], position: int) -> IntArray:
+    """Looks at every block for the word "ustar" where a header has it.
+
+    Data may hold the word by chance, and old headers lack it: `chained` sorts that out.
+
+    Args:
+        block_HB: All whole blocks of the tar.
+        position: Byte of the first header, a multiple of 512.
+
+    Returns:
+        Positions of at most `RUN` blocks, in bytes.
+    """
+    first = position // BLOCK
+    window_HB = block_HB[first : first + 8 * RUN]
+    word_H = window_HB[:, 256:264].view(np.uint64)[:, 0]
+    found_H = np.flatnonzero((word_H >> np.uint64(8)) & np.uint64(2**40 - 1) == _MAGIC)
+    return position + BLOCK * found_H[:RUN].astype(np.int64)
+
+
+def plain_sizes(header_HB: npt.NDArray[np.uint8]) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+    """Reads the sizes of plain headers and checks that they are such.
 
     The byte sum is taken eight bytes at a time: 64 words of four 16-bit lanes cannot overflow
     (64 · 2 · 255 < 2¹⁶).
@@ -59,23 +82,51 @@ def is_plain(header_HB: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
         header_HB: `(H, 512)` uint8, contiguous.
 
     Returns:
-        `(H,)` whether size and checksum are spelled plainly, the checksum is right, and the whole
-        name stands in the first field.
+        `(H,)` data sizes; and `(H,)` whether each is a regular member with its whole name in the
+        first field, size and checksum spelled plainly, and the checksum right.
     """
     digit_HB = header_HB - np.uint8(48)
-    octal_H = (digit_HB[:, 124:135] < 8).all(1) & (digit_HB[:, 148:154] < 8).all(1)
-    ended_H = (header_HB[:, 135] == 0) | (header_HB[:, 135] == 32)
-    ended_H &= (header_HB[:, 154] == 0) & (header_HB[:, 155] == 32)
+    plain_H = (digit_HB[:, 124:135] < 8).all(1)
+    plain_H &= (digit_HB[:, 148:154] < 8).all(1)
+    plain_H &= (header_HB[:, 135] == 0) | (header_HB[:, 135] == 32)
+    plain_H &= (header_HB[:, 154] == 0) & (header_HB[:, 155] == 32)
+    plain_H = (
+        plain_H
+        & (header_HB[:, 156] == _REGULAR)
+        & (header_HB[:, 345] == 0)
+        & (header_HB[:, 0] != 0)
+    )
     word_HW = header_HB.view(np.uint64)
     low = np.uint64(0x00FF00FF00FF00FF)
     lane_HL = ((word_HW & low) + (word_HW >> np.uint64(8) & low)).sum(1)[:, None].view(np.uint16)
     total_H = lane_HL.sum(1, dtype=np.int64)
-    field_HK = header_HB[:, 148:156]
-    total_H += 8 * 32 - field_HK.sum(1, dtype=np.int64)
-    stored_H = digit_HB[:, 148:154].astype(np.int64) @ (8 ** np.arange(5, -1, -1))
-    named_H = (header_HB[:, 345] == 0) & (header_HB[:, 0] != 0)
-    plain_H: npt.NDArray[np.bool_] = octal_H & ended_H & named_H & (stored_H == total_H)
-    return plain_H
+    total_H += 8 * 32 - header_HB[:, 148:156].sum(1, dtype=np.int64)
+    plain_H &= np.equal(_octal(digit_HB[:, 148:154]), total_H)
+    return _octal(digit_HB[:, 124:135]), plain_H
+
+
+def chained(position: int, position_H: IntArray, size_H: IntArray) -> npt.NDArray[np.bool_]:
+    """Whether each header stands where the one before says that the next must stand.
+
+    Args:
+        position: Where the first must stand.
+        position_H: `(H,)` positions found.
+        size_H: `(H,)` data sizes.
+
+    Returns:
+        `(H,)` bool.
+    """
+    due_H = np.empty_like(position_H)
+    due_H[:1] = position
+    due_H[1:] = (position_H[:-1] + BLOCK + size_H[:-1] + BLOCK - 1) & -BLOCK
+    right_H: npt.NDArray[np.bool_] = due_H == position_H
+    return right_H
+
+
+def _octal(digit_HK: npt.NDArray[np.uint8]) -> IntArray:
+    places = 8.0 ** np.arange(digit_HK.shape[1] - 1, -1, -1)
+    # Exact in float64, for 11 octal digits are 33 bits; and a matrix product is fast in it.
+    return (digit_HK.astype(np.float64) @ places).astype(np.int64)
 
 
 def field_names(header_HB: npt.NDArray[np.uint8]) -> pa.LargeStringArray:
