@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from itertools import permutations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sample_pictures import smooth_image
+from torchvision.transforms.v2 import functional
+
+from bagreid.data.colour import ColourMap, apply_colour, mean_grey
+
+STEPS = {
+    "brightness": functional.adjust_brightness,
+    "contrast": functional.adjust_contrast,
+    "saturation": functional.adjust_saturation,
+}
+
+
+def composed(order: tuple[str, ...], factors: dict[str, float], mean: float) -> ColourMap:
+    colour = ColourMap()
+    for step in order:
+        if step == "contrast":
+            colour = colour.contrast(factors[step], mean)
+        else:
+            colour = getattr(colour, step)(factors[step])
+    return colour
+
+
+@given(
+    st.sampled_from(list(permutations(STEPS))),
+    st.fixed_dictionaries({step: st.floats(0.6, 1.4) for step in STEPS}),
+    st.integers(0, 20),
+)
+def test_the_linear_map_is_torchvisions_adjustments(
+    order: tuple[str, ...], factors: dict[str, float], seed: int
+) -> None:
+    image = smooth_image(seed, low=100)  # so far from black and white that nothing is clipped
+    slow = image.double() / 255
+    for step in order:
+        slow = STEPS[step](slow, factors[step])
+    fast = image.float()
+    apply_colour(fast, composed(order, factors, mean_grey(image)))
+    if slow.min() > 0.002 and slow.max() < 0.998:
+        assert torch.allclose(fast.double() / 255, slow, atol=1e-5)
+
+
+@pytest.mark.parametrize("strength", [0.1, 0.4])
+def test_where_pixels_are_clipped_the_difference_is_small(strength: float) -> None:
+    factors = dict.fromkeys(STEPS, 1 + strength)
+    image = smooth_image(3)
+    slow = image
+    for step in STEPS:
+        slow = STEPS[step](slow, factors[step])
+    fast = image.float()
+    apply_colour(fast, composed(tuple(STEPS), factors, mean_grey(image)))
+    assert fast.min() >= 0
+    assert fast.max() <= 255
+    assert (fast - slow.float()).abs().mean() < 255 * strength / 10
+
+
+def test_mean_grey_is_that_of_torchvision() -> None:
+    image = smooth_image(1)
+    slow = functional.rgb_to_grayscale(image.double()).mean()
+    assert mean_grey(image) == pytest.approx(slow.item(), abs=1e-9)
