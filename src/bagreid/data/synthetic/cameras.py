@@ -45,22 +45,22 @@ def lens(seed: int, place: int, side: int) -> Lens:
         Its settings.
     """
     rng = generator(seed, Stream.SCENE, place, 1)
-    warm = rng.normal(0.0, 0.1)
-    exposure = rng.normal(0.0, 0.15)
+    warm = rng.normal(0.0, 0.08)
+    exposure = rng.normal(0.0, 0.13)
     if side == QUERY_CAMERA:
-        warm, exposure = -0.06 + 0.3 * warm, -0.12 + 0.3 * exposure
+        warm, exposure = -0.05 + 0.3 * warm, -0.1 + 0.3 * exposure
     elif side == GALLERY_CAMERA:
-        warm, exposure = 0.06 + 0.3 * warm, 0.06 + 0.3 * exposure
-    green = rng.normal(0.0, 0.04)
+        warm, exposure = 0.05 + 0.3 * warm, 0.05 + 0.3 * exposure
+    green = rng.normal(0.0, 0.03)
     cast = np.exp(exposure + np.array([warm, green, -warm]))
     angle = rng.uniform(-1.0, 1.0)
     light = np.array([np.sin(angle), -0.35, np.cos(angle)])
     light /= np.linalg.norm(light)
     return Lens(
         gains=(float(cast[0]), float(cast[1]), float(cast[2])),
-        gamma=float(np.exp(rng.normal(0.0, 0.12))),
-        saturation=rng.uniform(0.7, 1.1),
-        haze=float(rng.uniform(0, 14)),
+        gamma=float(np.exp(rng.normal(0.0, 0.09))),
+        saturation=rng.uniform(0.75, 1.1),
+        haze=float(rng.uniform(0, 10)),
         pitch=rng.uniform(0.05, 0.38),
         light=(float(light[0]), float(light[1]), float(light[2])),
         ambient=rng.uniform(0.35, 0.7),

@@ -18,8 +18,8 @@ PEOPLE = 8
 _COLUMNS = (("train tracks", 0, 6), ("query", QUERY_CAMERA, 2), ("gallery", GALLERY_CAMERA, 2))
 """Headings, which side of the test they show, and the number of columns."""
 
-_EDGE = 96
-_TALL = 196
+_EDGE = 88
+_TALL = 180
 _GAP = 4
 _HEADING = 26
 

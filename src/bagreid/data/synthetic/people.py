@@ -24,16 +24,19 @@ LowerKind = Literal["trousers", "shorts", "skirt", "long skirt", "cropped"]
 UpperKind = Literal["top", "open jacket", "zipped", "coat"]
 
 PALETTE: tuple[tuple[Colour, float], ...] = (
-    ((38, 38, 42), 5.0),  # black
-    ((112, 114, 118), 3.0),  # grey
-    ((222, 220, 214), 3.5),  # white
-    ((42, 54, 92), 3.5),  # navy
-    ((84, 116, 156), 2.5),  # denim
-    ((166, 46, 50), 2.0),  # red
-    ((88, 98, 62), 2.0),  # olive
-    ((186, 164, 128), 2.0),  # beige
-    ((104, 72, 52), 1.5),  # brown
-    ((206, 160, 60), 1.0),  # mustard
+    ((36, 36, 40), 3.5),  # black
+    ((116, 118, 122), 2.0),  # grey
+    ((226, 224, 218), 3.0),  # white
+    ((38, 50, 96), 2.5),  # navy
+    ((84, 122, 172), 2.0),  # denim
+    ((176, 42, 46), 2.0),  # red
+    ((84, 100, 54), 1.5),  # olive
+    ((192, 168, 128), 1.5),  # beige
+    ((106, 70, 48), 1.5),  # brown
+    ((214, 164, 52), 1.3),  # mustard
+    ((40, 118, 108), 1.2),  # teal
+    ((126, 64, 118), 1.0),  # plum
+    ((214, 132, 148), 1.0),  # rose
 )
 """Garment colours with how common they are."""
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bagreid.data.synthetic.body import SECTIONS, Body
 from bagreid.data.synthetic.draws import Floats, Packed
+from bagreid.data.synthetic.solids import SECTIONS, Body
 from bagreid.data.synthetic.textures import COLUMNS, ROWS
 
 Ints = npt.NDArray[np.int32]
