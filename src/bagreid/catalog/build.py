@@ -53,10 +53,11 @@ def build_catalog(layout: Layout, directory: Path, progress: BuildProgress | Non
     table, identities = make_bag_table(bags, folder_names, layout.bag_file)
     lists = tuple(_compare_lists(layout, found))
     train = int(np.searchsorted(found.members.split, 1))
-    keys = found.members.key[:train]
     truth, absent, missing = np.zeros(0, np.int64), 0, 0
     if layout.truth_file:
-        truth, absent, missing = read_truth(layout.truth_file, keys, identities)
+        truth, absent, missing = read_truth(
+            layout.truth_file, found.members.key[:train], found.members.key[train:], identities
+        )
     members = found.members
     findings = replace(
         _bag_findings(bags, table, folder_names),

@@ -62,10 +62,11 @@ def fingerprint(layout: Layout) -> str:
     lists = [source.path for source in layout.lists.values()]
     extra = [path for path in (layout.bag_file, layout.truth_file) if path is not None]
     files = [*(tar.path for tar in layout.tars), *lists, *extra]
-    state: list[object] = [SCHEMA, str(layout.root)]
+    state: list[object] = [SCHEMA]
     state += [(relative(path, layout.root), *_stat(path)) for path in files]
     for tree in layout.trees:
-        state += [(str(path), path.stat().st_mtime_ns) for path in directories_below(tree)]
+        for path in directories_below(tree):
+            state.append((relative(path, layout.root), path.stat().st_mtime_ns))
     return hashlib.sha256(orjson.dumps(state)).hexdigest()[:16]
 
 

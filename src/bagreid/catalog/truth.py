@@ -15,12 +15,15 @@ HEADER = ["image", "person_id"]
 """First line of `truth.csv`."""
 
 
-def read_truth(path: Path, keys: Hashes, identities: IntArray) -> tuple[IntArray, int, int]:
+def read_truth(
+    path: Path, keys: Hashes, test_keys: Hashes, identities: IntArray
+) -> tuple[IntArray, int, int]:
     """Reads `truth.csv` and matches it with the train images.
 
     Args:
-        path: The file: `image,person_id`, one train image a line.
+        path: The file: `image,person_id`, one image a line; test images may be in it.
         keys: `(n,)` hashes of the train images' names.
+        test_keys: Hashes of the test images' names, whose lines are passed over.
         identities: `(C,)` ascending identities of the bag labels.
 
     Returns:
@@ -51,12 +54,12 @@ def read_truth(path: Path, keys: Hashes, identities: IntArray) -> tuple[IntArray
     line_keys = paths.keys()
     person_id = np.asarray(person.to_numpy(zero_copy_only=False), np.int64)
     truth = np.full(len(keys), PADDING, np.int64)
+    matched = np.isin(line_keys, test_keys)
     if not len(line_keys) or not len(keys):
-        return truth, len(line_keys), len(keys)
+        return truth, int((~matched).sum()), len(keys)
     order = np.argsort(line_keys, kind="stable")
     at = order[np.minimum(np.searchsorted(line_keys[order], keys), len(order) - 1)]
     known = line_keys[at] == keys
-    matched = np.zeros(len(line_keys), np.bool_)
     matched[at[known]] = True
     who = person_id[at[known]]
     if len(identities):

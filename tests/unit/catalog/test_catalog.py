@@ -166,6 +166,17 @@ def test_a_built_catalog_is_opened_again_and_a_changed_archive_is_not(
     assert int(first.size[0]) == len(jpeg(contents.train[0]))
 
 
+def test_a_link_and_its_target_share_one_catalog(
+    any_layout: tuple[str, Path, str], tmp_path: Path, cache: Path
+) -> None:
+    root = any_layout[1]
+    (tmp_path / "another_name").symlink_to(root)
+    first = open_catalog(root, cache=cache)
+    second = open_catalog(tmp_path / "another_name", cache=cache)
+    assert second.directory == first.directory
+    assert everything(second) == everything(first)
+
+
 def test_a_new_extracted_file_is_noticed(tmp_path: Path, cache: Path, contents: Contents) -> None:
     write_files(tmp_path, contents.names)
     assert len(open_catalog(tmp_path, cache=cache)) == 26

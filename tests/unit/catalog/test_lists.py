@@ -92,12 +92,15 @@ def truth(tmp_path: Path, text: str) -> tuple[list[int], int, int]:
     path = tmp_path / "truth.csv"
     path.write_text(text)
     keys = split_paths(pa.array(NAMES[:4], pa.large_string())).keys()
-    classes, absent, missing = read_truth(path, keys, np.array([3, 5, 9]))
+    test_keys = split_paths(pa.array(NAMES[4:6], pa.large_string())).keys()
+    classes, absent, missing = read_truth(path, keys, test_keys, np.array([3, 5, 9]))
     return classes.tolist(), absent, missing
 
 
 def test_truth_becomes_class_indices(tmp_path: Path) -> None:
-    text = f"image,person_id\n{NAMES[2]},9\n{NAMES[0]},3\n{NAMES[1]},4\n{NAMES[11]},5\n"
+    text = (
+        f"image,person_id\n{NAMES[2]},9\n{NAMES[0]},3\n{NAMES[1]},4\n{NAMES[11]},5\n{NAMES[5]},77\n"
+    )
     assert truth(tmp_path, text) == ([0, -1, 2, -1], 1, 1)
     assert truth(tmp_path, "image,person_id\n") == ([-1] * 4, 0, 4)
 
