@@ -26,11 +26,14 @@ class ScoreBlock:
     Attributes:
         start: Gallery row of the first column.
         score_Qb: ``(Q, b)`` float32; overwritten by the next block.
+        best_Q: ``(Q,)`` float32, the highest score of each query: most queries have nothing to
+            count in most blocks, and this shows it for a tenth of the price of counting.
         error_Q: ``(Q,)`` float64, how far a score can lie from the float64 one.
     """
 
     start: int
     score_Qb: Tensor
+    best_Q: Tensor
     error_Q: Tensor
 
 
@@ -91,7 +94,8 @@ class BlockScorer:
             score_Qb = buffer[: len(features) * len(block_bD)].view(len(features), len(block_bD))
             torch.mm(features, block_bD.T, out=score_Qb)
             self._leave_out(score_Qb, start, places)
-            yield ScoreBlock(start, score_Qb, score_error(norms, norm, self.gallery.dim))
+            error_Q = score_error(norms, norm, self.gallery.dim)
+            yield ScoreBlock(start, score_Qb, score_Qb.amax(1), error_Q)
             if progress is not None:
                 progress(start + len(block_bD), self.gallery.count)
 

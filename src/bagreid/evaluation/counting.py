@@ -6,8 +6,8 @@ blocks; a wrong answer whose score lies within the proven rounding error of a ma
 again in float64, by the same arithmetic as the match. So the ranks are those of float64 inner
 products, whatever the block size, the thread count or the device.
 
-Shape letters: Q queries, G gallery images, M matches, n queries that have a k-th match, P pairs,
-T length of the lists.
+Shape letters: Q queries, G gallery images, M matches, n queries that have a k-th match, l those
+of them that a block concerns, P pairs, T length of the lists.
 """
 
 from __future__ import annotations
@@ -61,17 +61,17 @@ class _Slot:
 
     def count(self, scorer: BlockScorer, block: ScoreBlock) -> None:
         """Adds the block's wrong answers that rank ahead of the match."""
-        score_nb = block.score_Qb[: len(self.score)]
         low, high = _outward(self.score, block.error_Q[: len(self.score)])
+        lines = (block.best_Q[: len(self.score)] >= low).nonzero()[:, 0]
+        if not len(lines):
+            return
+        score_lb = block.score_Qb[lines]
+        surely = score_lb >= high[lines, None]
         # An int32 sum of the comparison is several times faster than the default int64.
-        surely = (score_nb >= high[:, None]).sum(1, dtype=torch.int32)
-        perhaps = (score_nb >= low[:, None]).sum(1, dtype=torch.int32)
-        self.ahead += surely
-        lines = (perhaps != surely).nonzero()[:, 0]
-        if len(lines):
-            part = score_nb[lines]
-            between = (part >= low[lines, None]) & (part < high[lines, None])
-            line, column = between.nonzero(as_tuple=True)
+        self.ahead[lines] += surely.sum(1, dtype=torch.int32)
+        perhaps = (score_lb >= low[lines, None]).logical_xor_(surely)
+        line, column = perhaps.nonzero(as_tuple=True)
+        if len(line):
             self._decide(scorer, lines[line], column + block.start)
 
     def _decide(self, scorer: BlockScorer, place_P: Tensor, gallery_P: Tensor) -> None:

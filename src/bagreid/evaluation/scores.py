@@ -61,7 +61,7 @@ class FeatureTable:
         self.name = name
         self.device = device
         self.count, self.dim = int(values.shape[0]), int(values.shape[1])
-        self._values = values
+        self._values = _on_host(values)
 
     def block(self, start: int, stop: int) -> Tensor:
         """Rows ``start`` to ``stop`` as a ``(stop − start, D)`` float32 tensor on the device."""
@@ -72,9 +72,9 @@ class FeatureTable:
         """The rows of the ``(P,)`` indices as a ``(P, D)`` float64 tensor on the device."""
         if isinstance(self._values, Tensor):
             picked = self._values.index_select(0, rows.to(self._values.device))
-        else:
-            picked = _as_tensor(self._values[rows.cpu().numpy()])
-        return picked.to(self.device, torch.float64)
+            return picked.to(self.device, torch.float64)
+        picked_PD = self._values[rows.cpu().numpy()].astype(np.float64)
+        return torch.from_numpy(picked_PD).to(self.device)
 
     def norms(self, block: Tensor, start: int) -> Tensor:
         """The float32 norms of a block's rows, ``(b,)``, after a check that they are finite.
@@ -109,10 +109,20 @@ def _is_float(values: Features) -> bool:
     return values.dtype.kind == "f" and values.dtype.itemsize <= 8
 
 
+def _on_host(values: Features) -> Features:
+    """A NumPy view where there can be one: picking few rows is then free of thread start-up."""
+    if isinstance(values, Tensor):
+        values = values.detach()
+        if values.device.type == "cpu" and values.dtype != torch.bfloat16:
+            host: npt.NDArray[np.floating] = values.numpy()
+            return host
+    return values
+
+
 def _as_tensor(rows: Features) -> Tensor:
     """A tensor over the same memory; a read-only map is only ever read, so no copy is made."""
     if isinstance(rows, Tensor):
-        return rows.detach()
+        return rows
     native = np.ascontiguousarray(rows, dtype=rows.dtype.newbyteorder("="))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
@@ -164,8 +174,15 @@ def pair_scores(queries: FeatureTable, gallery: FeatureTable, q_P: Tensor, g_P: 
     score_P = torch.zeros(len(q_P), dtype=torch.float64, device=queries.device)
     for start in range(0, len(q_P), PAIRS_AT_ONCE):
         part = slice(start, start + PAIRS_AT_ONCE)
-        score_P[part] = (queries.doubles(q_P[part]) * gallery.doubles(g_P[part])).sum(1)
+        score_P[part] = _row_products(queries.doubles(q_P[part]), gallery.doubles(g_P[part]))
     return score_P[:total]
+
+
+def _row_products(left_PD: Tensor, right_PD: Tensor) -> Tensor:
+    """Inner products of corresponding rows; on the CPU by one thread, which suits small batches."""
+    if left_PD.device.type == "cpu":
+        return torch.from_numpy(np.einsum("pd,pd->p", left_PD.numpy(), right_PD.numpy()))
+    return (left_PD * right_PD).sum(1)
 
 
 def score_error(query_norms: Tensor, gallery_norm: float, dim: int) -> Tensor:

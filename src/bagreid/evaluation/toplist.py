@@ -36,7 +36,7 @@ class TopCandidates:
     def update(self, block: ScoreBlock) -> None:
         """Takes in one block."""
         score_Qb, keep = block.score_Qb, self.score_QK.shape[1]
-        better = (score_Qb.amax(1) > self.score_QK[:, -1]).nonzero()[:, 0]
+        better = (block.best_Q > self.score_QK[:, -1]).nonzero()[:, 0]
         if not len(better):
             return
         new, column = score_Qb[better].topk(min(keep, score_Qb.shape[1]), dim=1)
@@ -46,9 +46,15 @@ class TopCandidates:
         self.score_QK[better] = best
         self.index_QK[better] = index.gather(1, where).masked_fill(best == -torch.inf, -1)
 
-    def pairs(self) -> tuple[Tensor, Tensor]:
-        """Place and gallery row of every candidate held, ``(P,)`` each."""
-        place, slot = (self.index_QK >= 0).nonzero(as_tuple=True)
+    def pairs(self, error_Q: Tensor) -> tuple[Tensor, Tensor]:
+        """Place and gallery row of the candidates that may be among the best T, ``(P,)`` each.
+
+        Args:
+            error_Q: ``(Q,)`` float64, how far a score can lie from the float64 one.
+        """
+        least_Q = self.score_QK[:, self.top - 1].double() - 2 * error_Q
+        hopeful = (self.index_QK >= 0) & (self.score_QK >= least_Q[:, None])
+        place, slot = hopeful.nonzero(as_tuple=True)
         return place, self.index_QK[place, slot]
 
 
@@ -104,7 +110,8 @@ def exact_lists(
         ``(Q, T)`` float64 scores, −∞ there.
     """
     top = candidates.top
-    place_P, gallery_P = candidates.pairs()
+    error = scorer.error()
+    place_P, gallery_P = candidates.pairs(error)
     lists = _scored(scorer, place_P, gallery_P)
     matches = scorer.place[relations.match_query]
     lists.add(_Pairs(matches, relations.match_gallery, match_score, match=True))
@@ -112,7 +119,6 @@ def exact_lists(
     last = torch.full_like(candidates.score_QK[:, 0], -torch.inf, dtype=torch.float64)
     full = where == top - 1
     last[as_rows(lists.place[full], last.device)] = torch.from_numpy(lists.score[full]).to(last)
-    error = scorer.error()
     doubtful = (candidates.score_QK[:, -1].double() + error >= last).nonzero()[:, 0]
     doubtful = doubtful[candidates.score_QK[doubtful, -1] > -torch.inf]
     if len(doubtful):
