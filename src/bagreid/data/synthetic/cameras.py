@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageFilter
 
-from bagreid.data.synthetic.draws import Bytes, Floats, Stream, generator
+from bagreid.data.synthetic.draws import Stream, generator
 
 QUERY_CAMERA = 2
 GALLERY_CAMERA = 1
@@ -101,20 +101,23 @@ def develop(image: Image.Image, lens: Lens, exposure: Exposure, rng: np.random.G
         image = image.resize(size, Image.Resampling.BICUBIC)
     if exposure.blur > 0.2:
         image = image.filter(ImageFilter.GaussianBlur(exposure.blur))
-    pixels = _graded(np.asarray(image), lens, exposure)
-    pixels += rng.standard_normal(pixels.shape, dtype=np.float32) * np.float32(exposure.noise)
-    np.clip(pixels, 0, 255, out=pixels)
+    image = _graded(image, lens, exposure)
+    grain = rng.standard_normal((size[1], size[0], 3), dtype=np.float32)
+    grain *= np.float32(exposure.noise)
+    grain += np.asarray(image)
+    pixels = np.clip(grain, 0, 255, out=grain).astype(np.uint8)
     file = io.BytesIO()
-    Image.fromarray(pixels.astype(np.uint8)).save(file, "JPEG", quality=exposure.quality)
+    Image.fromarray(pixels).save(file, "JPEG", quality=exposure.quality)
     return file.getvalue()
 
 
-def _graded(pixels: Bytes, lens: Lens, exposure: Exposure) -> Floats:
-    """Tone curve, saturation and colour cast; float32 in about 0...255."""
-    curve = 255.0 * (np.arange(256) / 255.0) ** lens.gamma
-    toned = curve.astype(np.float32)[pixels]
-    grey = toned.mean(axis=2, keepdims=True)
-    gains = np.array(lens.gains, np.float32) * np.float32(exposure.brightness)
-    mixed = (grey + (toned - grey) * np.float32(lens.saturation)) * gains
-    graded: Floats = mixed * np.float32(1 - lens.haze / 255) + np.float32(lens.haze)
-    return graded
+def _graded(image: Image.Image, lens: Lens, exposure: Exposure) -> Image.Image:
+    """Tone curve, then saturation, colour cast and haze as one matrix on the colours."""
+    curve = np.rint(255 * (np.arange(256) / 255) ** lens.gamma).astype(int).tolist()
+    clear = exposure.brightness * (1 - lens.haze / 255)
+    grey = (1 - lens.saturation) / 3
+    matrix: list[float] = []
+    for row, gain in enumerate(lens.gains):
+        weights = [grey + (lens.saturation if row == column else 0.0) for column in range(3)]
+        matrix += [gain * clear * weight for weight in weights] + [lens.haze]
+    return image.point(curve * 3).convert("RGB", tuple(matrix))

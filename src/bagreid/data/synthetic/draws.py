@@ -12,7 +12,6 @@ import numpy.typing as npt
 T = TypeVar("T")
 
 Floats = npt.NDArray[np.float32]
-Bytes = npt.NDArray[np.uint8]
 Packed = npt.NDArray[np.uint32]
 """Colours whose four bytes are red, green, blue and one that means nothing: such arrays are
 gathered and scattered several times faster than rows of three bytes."""

@@ -115,8 +115,11 @@ def _colour(rng: np.random.Generator, jitter: float = 5.0) -> Colour:
 
 
 def _jittered(rng: np.random.Generator, colour: Colour, spread: float) -> Colour:
-    shifted = np.clip(np.asarray(colour) + rng.normal(0.0, spread, 3), 8, 245)
-    return float(shifted[0]), float(shifted[1]), float(shifted[2])
+    red, green, blue = (
+        min(max(value + shift, 8.0), 245.0)
+        for value, shift in zip(colour, rng.normal(0.0, spread, 3).tolist(), strict=True)
+    )
+    return red, green, blue
 
 
 def _second(rng: np.random.Generator, base: Colour) -> Colour:
@@ -161,7 +164,7 @@ _LOWER_PATTERNS: tuple[tuple[PatternKind, float], ...] = (
 
 def _build(rng: np.random.Generator) -> dict[str, float]:
     return {
-        "girth": float(np.clip(rng.normal(1.0, 0.16), 0.74, 1.5)),
+        "girth": min(max(rng.normal(1.0, 0.16), 0.74), 1.5),
         "shoulders": rng.uniform(0.86, 1.14),
         "hips": rng.uniform(0.88, 1.16),
         "legs": rng.uniform(0.93, 1.07),

@@ -93,8 +93,8 @@ def _draw_track(rng: np.random.Generator) -> _Track:
         swing=swing,
         elbows=(bend, rng.uniform(1.6, 2.2) if phone else bend),
         spread=rng.uniform(0.08, 0.26),
-        aspect=float(np.clip(rng.normal(2.05, 0.14), 1.65, 2.5)),
-        zoom=float(np.clip(rng.normal(0.94, 0.045), 0.78, 1.08)),
+        aspect=min(max(rng.normal(2.05, 0.14), 1.65), 2.5),
+        zoom=min(max(rng.normal(0.94, 0.045), 0.78), 1.08),
         shift=(rng.normal(0.0, 0.035), rng.normal(0.0, 0.018)),
         corner=(rng.random(), rng.random()),
         occluder=choose(
@@ -107,8 +107,8 @@ def _draw_track(rng: np.random.Generator) -> _Track:
         else 0.0,
         exposure=Exposure(
             brightness=float(np.exp(rng.normal(0.0, 0.1))),
-            sharpness=float(np.clip(rng.uniform(0.6, 1.6), 0.0, 1.0)),
-            blur=float(rng.choice([0.0, rng.uniform(0.3, 1.0)])),
+            sharpness=min(rng.uniform(0.6, 1.6), 1.0),
+            blur=max(0.0, rng.uniform(-0.7, 1.0)),
             noise=rng.uniform(1.0, 7.0),
             quality=int(rng.integers(45, 92)),
         ),

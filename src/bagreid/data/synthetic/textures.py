@@ -7,6 +7,8 @@ person.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from bagreid.data.synthetic.draws import Colour, Floats, Packed
@@ -14,6 +16,9 @@ from bagreid.data.synthetic.people import Cloth, Person
 
 ROWS = 64
 COLUMNS = 128
+
+_CREASES = 97
+"""Ways in which cloth can be creased."""
 
 Texture = Floats
 """``(ROWS, COLUMNS, 3)`` float32 in 0...255."""
@@ -91,12 +96,17 @@ def _pattern(cloth: Cloth, down: Floats, about: Floats) -> Floats:
 
 def folds(texture: Texture, seed: int, strength: float = 0.07) -> Texture:
     """Light and dark creases across a garment; they belong to the part, so they move with it."""
-    phase = np.float32(seed % 97)
-    waves = np.sin(9.0 * ALONG + 2.0 * np.sin(2 * AROUND + phase)) * np.sin(
-        17.0 * ALONG + 3 * AROUND + phase
-    )
-    shaded: Texture = texture * (1.0 + np.float32(strength) * waves)[..., None]
+    shaded: Texture = texture * (1 + np.float32(strength) * _creases(seed % _CREASES))[..., None]
     return shaded
+
+
+@lru_cache(maxsize=_CREASES)
+def _creases(number: int) -> Floats:
+    """Waves of height 1, ``(ROWS, COLUMNS)``."""
+    phase = np.float32(number)
+    slow = np.sin(9 * ALONG + 2 * np.sin(2 * AROUND + phase))
+    waves: Floats = slow * np.sin(17 * ALONG + 3 * AROUND + phase)
+    return waves
 
 
 def torso_texture(person: Person, length: float, neck_height: float) -> Texture:
@@ -226,5 +236,5 @@ def stack(textures: list[Texture]) -> Packed:
     """``(T, ROWS, COLUMNS)`` packed colours, as the rasteriser reads them."""
     pixels = np.zeros((len(textures), ROWS, COLUMNS, 4), np.uint8)
     for place, texture in zip(pixels, textures, strict=True):
-        place[..., :3] = np.clip(texture, 0, 255)
+        place[..., :3] = np.minimum(texture, 255, out=texture)
     return pixels.view(np.uint32)[..., 0]
