@@ -9,18 +9,21 @@ Shape letters: N images, H height, W width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from functools import lru_cache
 from math import exp, log, sqrt
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
+from bagreid.contracts import IntArray
 from bagreid.data.colour import ColourMap, apply_colour, mean_grey
 from bagreid.data.config import AugmentConfig
-from bagreid.plan.randomness import Purpose, generator
+from bagreid.plan.randomness import BLOCK, Purpose, generator
 
 _ORDERS = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
 _ERASE_TRIES = 10  # as torchvision; nearly all first tries fit
@@ -41,14 +44,32 @@ class Draws(NamedTuple):
     hue: float
     order: float
     erase: float
+    box: tuple[float, ...]
+    """Area, aspect, top and left of each try to place the erased rectangle."""
 
 
-def draw(seed: int, epoch: int, key: int) -> tuple[Draws, Sequence[float]]:
-    """Draws a sample's random numbers, and those of its tries to place the erased rectangle."""
-    fixed = len(Draws._fields)
-    random = generator(Purpose.VIEW, seed, epoch, key)
-    numbers: list[float] = random.random(fixed + 4 * _ERASE_TRIES).tolist()
-    return Draws(*numbers[:fixed]), numbers[fixed:]
+_FIXED = len(Draws._fields) - 1
+_USED = _FIXED + 4 * _ERASE_TRIES
+_BLOCKS = -(-_USED // BLOCK)  # of the random stream, for each sample
+
+
+def draw(seed: int, epoch: int, keys: IntArray) -> Iterator[Draws]:
+    """Draws the random numbers of samples.
+
+    Args:
+        seed: The run's seed.
+        epoch: The epoch.
+        keys: ``(N,)`` numbers of the samples within the epoch.
+
+    Yields:
+        Each sample's numbers, which follow from the seed, the epoch and its own key alone.
+    """
+    # A batch's keys follow one another, and so do their numbers: one call draws them all.
+    runs = np.split(keys, np.flatnonzero(np.diff(keys) != 1) + 1) if len(keys) else []
+    for run in runs:
+        random = generator(Purpose.VIEW, seed, epoch, skip=int(run[0]) * _BLOCKS)
+        for numbers in random.random((len(run), BLOCK * _BLOCKS)).tolist():
+            yield Draws._make((*numbers[:_FIXED], tuple(numbers[_FIXED:_USED])))
 
 
 def train_view(image: Tensor, config: AugmentConfig, *, seed: int, epoch: int, key: int) -> Tensor:
@@ -65,7 +86,8 @@ def train_view(image: Tensor, config: AugmentConfig, *, seed: int, epoch: int, k
         ``(3, height, width)`` float32, normalised.
     """
     view = torch.empty(1, 3, config.height, config.width)
-    write_train_view(image, view[0], config, seed=seed, epoch=epoch, key=key)
+    (draws,) = draw(seed, epoch, np.array([key]))
+    write_train_view(image, view[0], config, draws)
     return normalise(view, config)[0]
 
 
@@ -85,38 +107,31 @@ def test_view(image: Tensor, config: AugmentConfig) -> Tensor:
     return normalise(view, config)[0]
 
 
-def write_train_view(
-    image: Tensor, view: Tensor, config: AugmentConfig, *, seed: int, epoch: int, key: int
-) -> None:
+def write_train_view(image: Tensor, view: Tensor, config: AugmentConfig, draws: Draws) -> None:
     """Augments one image into its place in a batch, all but the normalisation.
 
     Args:
         image: ``(3, H, W)`` uint8, of any size.
         view: ``(3, height, width)`` float32, written to: 0…255.
         config: What is done.
-        seed: The run's seed.
-        epoch: The epoch.
-        key: The sample's number within the epoch.
+        draws: The sample's random numbers.
     """
-    draws, tries = draw(seed, epoch, key)
-    image = _crop_and_flip(resize(image, config.canvas, config), config, draws)
-    view.copy_(image)
+    _crop_and_flip(resize(image, config.canvas, config), view, config, draws)
     if any(config.jitter[:3]):
-        apply_colour(view, _colour(image, config, draws))
+        apply_colour(view, _colour(view, config, draws))
     if config.jitter[3]:
         turn = (2 * draws.hue - 1) * config.jitter[3]
         view.copy_(functional.adjust_hue(view / 255, turn)).mul_(255)
-    box = erased_box(config, tries) if draws.erase < config.erase else None
+    box = erased_box(config, draws) if draws.erase < config.erase else None
     if box:
         top, left, height, width = box
         # The mean colour now is exactly 0 after normalisation.
-        view[:, top : top + height, left : left + width] = _mean(config)
+        view[:, top : top + height, left : left + width] = _planes(config.mean)
 
 
 def normalise(views: Tensor, config: AugmentConfig) -> Tensor:
     """Normalises a batch in place; ``(N, 3, H, W)`` float32, 0…255 → mean 0, deviation 1."""
-    std = torch.tensor(config.std).view(3, 1, 1)
-    return views.sub_(_mean(config)).mul_(1 / (255 * std))
+    return views.sub_(_planes(config.mean)).mul_(1 / _planes(config.std))
 
 
 def resize(image: Tensor, size: tuple[int, int], config: AugmentConfig) -> Tensor:
@@ -126,19 +141,19 @@ def resize(image: Tensor, size: tuple[int, int], config: AugmentConfig) -> Tenso
     return resized
 
 
-def erased_box(config: AugmentConfig, tries: Sequence[float]) -> tuple[int, int, int, int] | None:
+def erased_box(config: AugmentConfig, draws: Draws) -> tuple[int, int, int, int] | None:
     """Places the erased rectangle: area uniform, aspect log-uniform, as in torchvision.
 
     Args:
         config: Ranges of area and aspect, and the size of the image.
-        tries: Four uniform numbers a try: area, aspect, top, left.
+        draws: The sample's random numbers.
 
     Returns:
         Top, left, height and width of the first try that fits, if any does.
     """
     (small, large), (flat, tall) = config.erase_area, config.erase_aspect
-    for at in range(0, len(tries), 4):
-        area, aspect, top, left = tries[at : at + 4]
+    for at in range(0, 4 * _ERASE_TRIES, 4):
+        area, aspect, top, left = draws.box[at : at + 4]
         pixels = config.height * config.width * (small + (large - small) * area)
         ratio = exp(log(flat) + (log(tall) - log(flat)) * aspect)
         height, width = round(sqrt(pixels * ratio)), round(sqrt(pixels / ratio))
@@ -148,18 +163,23 @@ def erased_box(config: AugmentConfig, tries: Sequence[float]) -> tuple[int, int,
     return None
 
 
-def _crop_and_flip(image: Tensor, config: AugmentConfig, draws: Draws) -> Tensor:
-    rows = config.canvas[0] + 2 * config.pad - config.height
-    columns = config.canvas[1] + 2 * config.pad - config.width
-    if rows or columns:
-        # What a crop takes from beyond the border is black: that is the padding.
-        top = int(draws.top * (rows + 1)) - config.pad
-        left = int(draws.left * (columns + 1)) - config.pad
-        image = functional.crop(image, top, left, config.height, config.width)
-    return functional.horizontal_flip(image) if draws.flip < config.flip else image
+def _crop_and_flip(image: Tensor, view: Tensor, config: AugmentConfig, draws: Draws) -> None:
+    """Copies the drawn window of the padded image into the view, mirrored or not."""
+    (height, width), pad = config.canvas, config.pad
+    top = int(draws.top * (height + 2 * pad - config.height + 1)) - pad
+    left = int(draws.left * (width + 2 * pad - config.width + 1)) - pad
+    bottom, right = min(height, top + config.height), min(width, left + config.width)
+    window = image[:, max(0, top) : bottom, max(0, left) : right]
+    first, last = max(0, left) - left, right - left
+    if draws.flip < config.flip:
+        window = window.flip(-1)
+        first, last = config.width - last, config.width - first
+    if pad:
+        view.zero_()
+    view[:, max(0, top) - top : bottom - top, first:last] = window
 
 
-def _colour(image: Tensor, config: AugmentConfig, draws: Draws) -> ColourMap:
+def _colour(view: Tensor, config: AugmentConfig, draws: Draws) -> ColourMap:
     """Composes brightness, contrast and saturation in random order."""
     uniform = (draws.brightness, draws.contrast, draws.saturation)
     brightness, contrast, saturation = (
@@ -167,7 +187,7 @@ def _colour(image: Tensor, config: AugmentConfig, draws: Draws) -> ColourMap:
         (low := max(0.0, 1 - strength)) + (1 + strength - low) * number
         for strength, number in zip(config.jitter[:3], uniform, strict=True)
     )
-    colour, mean = ColourMap(), mean_grey(image) if config.jitter[1] else 0.0
+    colour, mean = ColourMap(), mean_grey(view) if config.jitter[1] else 0.0
     for step in _ORDERS[int(draws.order * len(_ORDERS))]:
         if step == 0:
             colour = colour.brightness(brightness)
@@ -178,5 +198,7 @@ def _colour(image: Tensor, config: AugmentConfig, draws: Draws) -> ColourMap:
     return colour
 
 
-def _mean(config: AugmentConfig) -> Tensor:
-    return 255 * torch.tensor(config.mean).view(3, 1, 1)
+@lru_cache
+def _planes(colour: tuple[float, float, float]) -> Tensor:
+    """A colour of 0…1 as ``(3, 1, 1)`` on the scale of bytes."""
+    return 255 * torch.tensor(colour).view(3, 1, 1)

@@ -46,11 +46,11 @@ class ColourMap(NamedTuple):
 
 
 def mean_grey(image_3HW: Tensor) -> float:
-    """Mean grey of an image, 0…255; ``(3, H, W)`` uint8.
+    """Mean grey of an image of whole numbers 0…255; ``(3, H, W)`` of any dtype.
 
-    The sums are whole numbers, so the result does not depend on how the sum is split over threads.
+    float64 sums whole numbers exactly, so the result does not depend on how threads split the sum.
     """
-    sums: Sequence[int] = image_3HW.sum(dim=(1, 2)).tolist()
+    sums: Sequence[float] = image_3HW.sum(dim=(1, 2), dtype=torch.float64).tolist()
     pixels = image_3HW.shape[1] * image_3HW.shape[2]
     return sum(weight * total for weight, total in zip(LUMA, sums, strict=True)) / pixels
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from bagreid.contracts import BagBatch, BagreidError, ImageRef, IntArray, PlannedBatch
-from bagreid.data.augment import normalise, resize, write_train_view
+from bagreid.data.augment import draw, normalise, resize, write_train_view
 from bagreid.data.config import AugmentConfig
 from bagreid.data.decode import BrokenImage, decode_jpeg
 
@@ -98,10 +98,10 @@ class BagDataset(Dataset[BagBatch]):
         config = self._augment
         views = torch.empty(len(planned.rows), 3, config.height, config.width)
         shown = planned.rows.copy()
-        for place, key in enumerate(planned.keys.tolist()):
+        for place, draws in enumerate(draw(self._seed, epoch, planned.keys)):
             row, bag = int(planned.rows[place]), int(planned.bags[place])
             image, shown[place] = self._image_of_bag(row, bag)
-            write_train_view(image, views[place], config, seed=self._seed, epoch=epoch, key=key)
+            write_train_view(image, views[place], config, draws)
         return BagBatch(
             images=normalise(views, config),
             rows=torch.from_numpy(shown),

@@ -12,6 +12,9 @@ from enum import IntEnum
 
 import numpy as np
 
+BLOCK = 4
+"""Numbers of 64 bits that one step of Philox's counter gives."""
+
 
 class Purpose(IntEnum):
     """What a stream of random numbers is for; streams of two purposes never overlap."""
@@ -25,22 +28,25 @@ class Purpose(IntEnum):
     POOL = 4
     """The order of the images within a pool; the index is the pool's."""
     VIEW = 5
-    """The augmentation of a sample; the index is the sample's key."""
+    """The augmentation of samples; a sample's key gives its place in the epoch's stream."""
 
 
-def generator(purpose: Purpose, seed: int, epoch: int, index: int = 0) -> np.random.Generator:
+def generator(
+    purpose: Purpose, seed: int, epoch: int, index: int = 0, skip: int = 0
+) -> np.random.Generator:
     """Opens the stream of random numbers that belongs to one thing.
 
     Args:
         purpose: What the numbers are for.
         seed: The run's seed, 0 ≤ seed < 2⁶⁴.
         epoch: The epoch, from 0.
-        index: Number of the drawing thing (a pool, a sample) within the epoch.
+        index: Number of the drawing thing within the epoch.
+        skip: How many times `BLOCK` 64-bit numbers of the stream to leave out.
 
     Returns:
-        A generator at the start of that stream.
+        A generator at that place of that stream.
     """
-    # Arrays rather than lists: NumPy takes them twice as fast, and this runs once an image.
+    # Arrays rather than lists: NumPy takes them twice as fast, and this runs for every group.
     key = np.array([seed, epoch], dtype=np.uint64)
-    counter = np.array([0, 0, purpose, index], dtype=np.uint64)
+    counter = np.array([skip, 0, purpose, index], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=key, counter=counter))
