@@ -19,7 +19,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from bagreid.catalog import Catalog
 from bagreid.contracts import BagBatch, BagreidError
-from bagreid.data import AugmentConfig, bag_loader
+from bagreid.data import AugmentConfig
+from bagreid.data.loader import bag_loader
 from bagreid.models import ModelConfig, ModelOutput, build_model
 from bagreid.models.batch_norm import synchronise_batch_norm
 from bagreid.models.weights import load_weights
@@ -216,10 +217,7 @@ class Trainer:
         shown = console if self.world.is_main else None
         with self._open_log(shown) as log, _stop_on_signals() as asked:
             trained = self._wrapped()
-            while self.step < self.total_steps:
-                epoch = self.step // self.plan.steps_per_epoch
-                self._epoch(epoch, trained, log, asked)
-                self._validate(epoch, validate, log)
+            self._train(trained, log, asked, validate)
             path = self.save()
             self._write_labels()
         seconds = time.monotonic() - begun
@@ -242,29 +240,35 @@ class Trainer:
         devices = [self.world.local_rank] if self.world.device.type == "cuda" else None
         return DistributedDataParallel(self.network, device_ids=devices, broadcast_buffers=False)
 
-    def _batches(self, epoch: int) -> Iterator[BagBatch]:
+    def _batches(self) -> Iterator[BagBatch]:
+        epoch, step = divmod(self.step, self.plan.steps_per_epoch)
         return bag_loader(
             self.catalog,
             self.plan,
             self.setup.augment,
             seed=self.setup.train.seed,
             epoch=epoch,
-            start_step=self.step - epoch * self.plan.steps_per_epoch,
+            start_step=step,
+            epochs=self.setup.train.epochs - epoch,
             rank=self.world.rank,
             world_size=self.world.size,
             workers=self.setup.train.workers,
         )
 
-    def _epoch(self, epoch: int, trained: nn.Module, log: RunLog, asked: list[int]) -> None:
+    def _train(
+        self, trained: nn.Module, log: RunLog, asked: list[int], validate: Validate | None
+    ) -> None:
         config = self.setup.train
         since, counted = time.monotonic(), 0
-        for batch in self._batches(epoch):
+        for batch in self._batches():
+            epoch = self.step // self.plan.steps_per_epoch
             rate = self._set_rate()
             terms, targets = self._step(trained, batch)
             self._note(batch, targets)
             self.step += 1
             counted += 1
-            if self.step % config.log_every == 0 or self.step == self.total_steps:
+            last = self.step == self.total_steps
+            if last or self.step % config.log_every == 0:
                 per_second = self._images(counted) / max(time.monotonic() - since, 1e-9)
                 self._log(log, epoch, terms, rate, per_second)
                 since, counted = time.monotonic(), 0
@@ -272,8 +276,11 @@ class Trainer:
                 log.advance(self.step)
             if self._must_stop(asked):
                 raise Interrupted(self.save())
-            if self.step % config.checkpoint_every == 0 and self.step < self.total_steps:
+            if not last and self.step % config.checkpoint_every == 0:
                 self.save()
+            if self.step % self.plan.steps_per_epoch == 0:
+                self._validate(epoch, validate, log)
+                since, counted = time.monotonic(), 0
 
     def _images(self, steps: int) -> int:
         return steps * self.setup.plan.groups * self.setup.plan.images_per_group
@@ -327,7 +334,7 @@ class Trainer:
     def _log(
         self, log: RunLog, epoch: int, terms: LossTerms, rate: float, per_second: float
     ) -> None:
-        values = {name: float(value) for name, value in terms._asdict().items()}
+        values = {name: float(value.detach()) for name, value in terms._asdict().items()}
         if not np.isfinite(values["total"]):
             raise BagreidError(
                 f"the loss is {values['total']} at step {self.step}",

@@ -1,0 +1,116 @@
+"""``bagreid train CONFIG``: trains a network from a configuration file."""
+
+from __future__ import annotations
+
+import dataclasses
+import runpy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from bagreid.contracts import BagreidError
+from bagreid.recipes import RunConfig
+
+DESCRIPTION = """Trains a network and evaluates it.
+
+CONFIG is a Python file that binds `config` to a bagreid.recipes.RunConfig; see configs/. Its
+options can be overridden one by one: --train.epochs 3 --data.root /path/to/SYSU-30k-released.
+Logs, checkpoints and results go to work_dirs/<CONFIG without configs/ and .py>/."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainArgs:
+    """What `bagreid train` takes beside the run's own options."""
+
+    config: tyro.conf.Positional[Path]
+    """The configuration file."""
+    resume_from: Path | None = None
+    """Continue a run from this checkpoint (or the newest one of this work dir), exactly."""
+    pretrained: Path | None = None
+    """Start a new run from the weights of this file, as far as they fit."""
+    deterministic: bool = False
+    """Use only algorithms that give the same bits every time, also on GPUs."""
+    work_dir: Path | None = None
+    """Where results go, instead of the place that follows from CONFIG."""
+    run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
+
+
+def load_config(path: Path) -> RunConfig:
+    """Runs a configuration file and takes its ``config``.
+
+    Raises:
+        BagreidError: There is no such file, it fails, or it binds no `RunConfig`.
+    """
+    if not path.is_file():
+        raise BagreidError("there is no such configuration", path=path, remedy="See configs/")
+    try:
+        found = runpy.run_path(str(path)).get("config")
+    except Exception as error:
+        raise BagreidError(
+            f"the configuration fails: {type(error).__name__}: {error}", path=path
+        ) from error
+    if not isinstance(found, RunConfig):
+        raise BagreidError(
+            "the configuration binds no `config` of type RunConfig",
+            path=path,
+            remedy="Write config = some_recipe(), as the files in configs/ do",
+        )
+    return found
+
+
+def default_work_dir(config: Path) -> Path:
+    """``configs/dgl/r50.py`` → ``work_dirs/dgl/r50``."""
+    parts = list(config.with_suffix("").parts)
+    if "configs" in parts:
+        parts = parts[len(parts) - parts[::-1].index("configs") :]
+    else:
+        parts = parts[-1:]
+    return Path("work_dirs", *parts)
+
+
+def parse(argv: Sequence[str], prog: str) -> TrainArgs:
+    """Parses the command line; the file named first gives the options' defaults."""
+    named = [word for word in argv[:1] if not word.startswith("-")]
+    run = load_config(Path(named[0])) if named else RunConfig()
+    # no default for config itself: tyro asks for it where it is missing
+    args: TrainArgs = tyro.cli(
+        TrainArgs, prog=prog, description=DESCRIPTION, args=list(argv),
+        default=TrainArgs(config=tyro.MISSING, run=run),
+        config=(tyro.conf.AvoidSubcommands,),
+    )
+    return args
+
+
+def main(argv: Sequence[str], *, prog: str) -> int:
+    """Trains; 0 when finished, 3 when stopped by a signal (and resumable)."""
+    args = parse(argv, prog)
+    if args.resume_from and args.pretrained:
+        raise BagreidError(
+            "--resume-from continues a run, --pretrained starts a new one: give one of them"
+        )
+    from bagreid.experiment import run_training
+    from bagreid.training.loop import Interrupted
+
+    work_dir = args.work_dir or default_work_dir(args.config)
+    console = Console()
+    try:
+        run_training(
+            dataclasses.replace(args.run),
+            work_dir,
+            console,
+            resume_from=args.resume_from,
+            pretrained=args.pretrained,
+            deterministic=args.deterministic,
+        )
+    except Interrupted as stop:
+        console.print(
+            f"Stopped and saved. Continue with:\n  bagreid train {args.config} "
+            f"--resume-from {stop.checkpoint}", highlight=False, soft_wrap=True,
+        )
+        return 3
+    console.print(f"See the run: bagreid report {work_dir}", highlight=False)
+    return 0
