@@ -124,5 +124,5 @@ class BlockScorer:
 
 
 def block_size(queries: int) -> int:
-    """Gallery images a block: about 16 MiB of scores, which the caches of a processor still hold."""
+    """Gallery images a block: about 16 MiB of scores, so that they stay in the cache."""
     return max(256, min(4096, 2**22 // queries))

@@ -1,0 +1,39 @@
+"""Files that are complete or absent: written beside, then renamed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+
+from bagreid.contracts import BagreidError
+
+
+@contextmanager
+def write_beside(path: Path) -> Iterator[BinaryIO]:
+    """Opens ``NAME.partial`` for writing and renames it at the end; after an error it is removed.
+
+    Raises:
+        BagreidError: When the file cannot be written.
+    """
+    beside = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as file:
+            yield file
+        beside.replace(path)
+    except BaseException as error:
+        beside.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise BagreidError(f"cannot be written ({error.strerror})", path=path) from error
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes plain values and NumPy numbers as JSON; NaN and infinity become null."""
+    options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
+    with write_beside(path) as file:
+        file.write(orjson.dumps(value, option=options))

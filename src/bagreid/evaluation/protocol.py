@@ -1,0 +1,119 @@
+"""The whole test: features of queries and gallery, the ranking, and its record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from bagreid.catalog import Catalog
+from bagreid.contracts import Convention, IntArray
+from bagreid.evaluation.blocks import Progress
+from bagreid.evaluation.features import ImageFeatures
+from bagreid.evaluation.ranking import RankingResult, evaluate_ranking
+from bagreid.evaluation.results import evaluation_record
+
+Extract = Callable[[IntArray | range], ImageFeatures]
+"""Catalog rows → their features."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """A tested method.
+
+    Attributes:
+        result: The ranking and its metrics.
+        record: The same as plain values, for ``evaluation.json``.
+        broken: Catalog rows of test images that could not be decoded.
+    """
+
+    result: RankingResult
+    record: dict[str, Any]
+    broken: tuple[int, ...]
+
+
+def evaluate_catalog(
+    extract: Extract,
+    catalog: Catalog,
+    *,
+    method: str,
+    convention: Convention = "sysu30k",
+    device: torch.device | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Tests a method on an archive's queries and gallery.
+
+    Args:
+        extract: Gives the features of catalog rows; called for the queries, then the gallery.
+        catalog: The archive.
+        method: What to call the method.
+        convention: What shares are of, and which average precision.
+        device: Where to rank; None: where the features are.
+        progress: Told how far the ranking is, in gallery images.
+
+    Returns:
+        The result and its record.
+
+    Raises:
+        BagreidError: When the archive has no queries, or none of them has a match; this is found
+            out before anything is extracted.
+
+    Example:
+        ``evaluate_catalog(partial(histogram_features, catalog), catalog, method="histogram")``
+    """
+    catalog.check_test_protocol()
+    query = extract(catalog.split("query"))
+    gallery = extract(catalog.split("gallery"))
+    return evaluate_features(
+        query,
+        gallery,
+        method=method,
+        convention=convention,
+        catalog=catalog,
+        device=device,
+        progress=progress,
+    )
+
+
+def evaluate_features(
+    query: ImageFeatures,
+    gallery: ImageFeatures,
+    *,
+    method: str,
+    convention: Convention = "sysu30k",
+    catalog: Catalog | None = None,
+    device: torch.device | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Tests features that are there already.
+
+    Args:
+        query: The queries.
+        gallery: The images to rank.
+        method: What to call the method.
+        convention: What shares are of, and which average precision.
+        catalog: The archive, for the names of its images.
+        device: Where to rank; None: where the features are.
+        progress: Told how far the ranking is, in gallery images.
+
+    Returns:
+        The result and its record.
+
+    Raises:
+        BagreidError: When the features cannot be ranked, or no query has a match.
+    """
+    result = evaluate_ranking(
+        query.features,
+        query.pids,
+        query.camids,
+        gallery.features,
+        gallery.pids,
+        gallery.camids,
+        convention=convention,
+        device=device,
+        progress=progress,
+    )
+    record = evaluation_record(result, query, gallery, method=method, catalog=catalog)
+    return Evaluation(result=result, record=record, broken=query.broken + gallery.broken)
