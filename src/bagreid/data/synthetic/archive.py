@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import shutil
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -59,7 +60,8 @@ def write_archive(
     """Renders and packs an archive.
 
     The bytes of every file follow from ``config`` alone. Everything is written beside ``out``
-    first and renamed at the end: a run that fails leaves nothing behind.
+    first and renamed at the end: a run that fails leaves nothing behind. With more than one worker
+    a script that calls this needs the usual ``if __name__ == "__main__":``.
 
     Args:
         out: Where the archive goes: a new or an empty folder.
@@ -119,7 +121,7 @@ def _rendered(config: SyntheticConfig, workers: int) -> Iterator[tuple[Chunk, li
         return
     # Fresh interpreters, for a process that runs threads (as torch does) must not fork.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts) as pool:
         waiting: deque[tuple[Chunk, Future[list[Picture]]]] = deque()
         try:
             for chunk in layout.chunks(config):
@@ -132,6 +134,11 @@ def _rendered(config: SyntheticConfig, workers: int) -> Iterator[tuple[Chunk, li
                 yield first, future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _ignore_interrupts() -> None:
+    """Ctrl-C reaches the workers too; the main process alone answers it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def render_chunk(config: SyntheticConfig, chunk: Chunk) -> list[Picture]:

@@ -45,10 +45,10 @@ def lens(seed: int, place: int, side: int) -> Lens:
         Its settings.
     """
     rng = generator(seed, Stream.SCENE, place, 1)
-    warm = rng.normal(0.0, 0.08)
-    exposure = rng.normal(0.0, 0.13)
+    warm = rng.normal(0.0, 0.07)
+    exposure = rng.normal(0.0, 0.12)
     if side == QUERY_CAMERA:
-        warm, exposure = -0.05 + 0.3 * warm, -0.1 + 0.3 * exposure
+        warm, exposure = -0.05 + 0.3 * warm, -0.09 + 0.3 * exposure
     elif side == GALLERY_CAMERA:
         warm, exposure = 0.05 + 0.3 * warm, 0.05 + 0.3 * exposure
     green = rng.normal(0.0, 0.03)

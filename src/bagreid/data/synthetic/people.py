@@ -110,7 +110,7 @@ class Person:
     scarf: Colour | None
 
 
-def _colour(rng: np.random.Generator, jitter: float = 5.0) -> Colour:
+def _colour(rng: np.random.Generator, jitter: float = 8.0) -> Colour:
     return _jittered(rng, choose(rng, PALETTE), jitter)
 
 
@@ -175,7 +175,7 @@ def _build(rng: np.random.Generator) -> dict[str, float]:
 
 def _upper(rng: np.random.Generator) -> dict[str, object]:
     kind: UpperKind = choose(
-        rng, (("top", 5.0), ("open jacket", 2.0), ("zipped", 1.6), ("coat", 1.8))
+        rng, (("top", 5.5), ("open jacket", 1.3), ("zipped", 1.6), ("coat", 1.6))
     )
     cloth = _cloth(rng, _UPPER_PATTERNS)
     sleeve = choose(rng, ((0.06, 1.0), (0.36, 3.0), (0.62, 0.8), (0.9, 3.5)))
@@ -187,7 +187,7 @@ def _upper(rng: np.random.Generator) -> dict[str, object]:
         "sleeve": sleeve if kind == "top" else 0.9,
         "sleeve_colour": cloth.second if rng.random() < 0.25 else None,
         "hem": rng.uniform(0.45, 0.68) if kind == "coat" else top_hem,
-        "print_place": choose(rng, (("none", 6.0), ("front", 2.0), ("back", 1.5))),
+        "print_place": choose(rng, (("none", 8.0), ("front", 1.5), ("back", 1.0))),
         "print_colour": _second(rng, cloth.base),
     }
 
@@ -245,7 +245,7 @@ def person(seed: int, number: int) -> Person:
     traits: dict[str, object] = {
         "number": number,
         **_build(rng),
-        "skin": _jittered(rng, choose(rng, SKIN), 5.0),
+        "skin": _jittered(rng, choose(rng, SKIN), 6.0),
         "hair_style": choose(
             rng,
             (

@@ -98,7 +98,7 @@ def _draw_track(rng: np.random.Generator) -> _Track:
         shift=(rng.normal(0.0, 0.035), rng.normal(0.0, 0.018)),
         corner=(rng.random(), rng.random()),
         occluder=choose(
-            rng, (("none", 12.0), ("post", 1.0), ("counter", 1.0), ("edge", 0.8), ("shrub", 0.7))
+            rng, (("none", 12.0), ("post", 0.7), ("counter", 0.8), ("edge", 0.7), ("shrub", 0.6))
         ),
         occluder_at=rng.random(),
         occluder_colour=(int(colour[0]), int(colour[1]), int(colour[2])),
@@ -106,11 +106,11 @@ def _draw_track(rng: np.random.Generator) -> _Track:
         if rng.random() < 0.08
         else 0.0,
         exposure=Exposure(
-            brightness=float(np.exp(rng.normal(0.0, 0.1))),
-            sharpness=min(rng.uniform(0.6, 1.6), 1.0),
-            blur=max(0.0, rng.uniform(-0.7, 1.0)),
-            noise=rng.uniform(1.0, 7.0),
-            quality=int(rng.integers(45, 92)),
+            brightness=float(np.exp(rng.normal(0.0, 0.08))),
+            sharpness=min(rng.uniform(0.65, 1.7), 1.0),
+            blur=max(0.0, rng.uniform(-0.8, 0.8)),
+            noise=rng.uniform(1.0, 5.0),
+            quality=int(rng.integers(55, 92)),
         ),
     )
 

@@ -114,7 +114,7 @@ def torso_texture(person: Person, length: float, neck_height: float) -> Texture:
     texture = folds(woven(person.upper, length, 0.15), person.number)
     front = np.abs(AROUND)
     if person.upper_kind in {"open jacket", "coat"}:
-        opening = np.broadcast_to(front < 0.28 + 0.25 * (1 - ALONG), (ROWS, COLUMNS))
+        opening = np.broadcast_to(front < 0.24 + 0.2 * (1 - ALONG), (ROWS, COLUMNS))
         texture[opening] = person.inner
     elif person.upper_kind == "zipped":
         texture[np.broadcast_to(front < 0.1, (ROWS, COLUMNS))] = person.inner
