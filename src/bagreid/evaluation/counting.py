@@ -54,6 +54,7 @@ class Counted:
 class _Slot:
     """The k-th best match of every query that has one; ``(n,)`` by place."""
 
+    matches: IntArray
     score: Tensor
     ahead: Tensor
     ties: int = 0
@@ -113,6 +114,19 @@ def _sorted_matches(
     return best_first, score_M[order]
 
 
+def _slots(scorer: BlockScorer, relations: Relations, match_score: FloatArray) -> list[_Slot]:
+    """The best matches of all queries, the second best, and so on."""
+    query_M = relations.match_query
+    number_M = np.arange(len(query_M)) - np.searchsorted(query_M, query_M, "left")
+    slots = []
+    for number in range(int(scorer.matches_of.max(initial=0))):
+        matches = np.flatnonzero(number_M == number)
+        matches = matches[np.argsort(scorer.place[query_M[matches]])]
+        score = torch.from_numpy(match_score[matches]).to(scorer.row.device)
+        slots.append(_Slot(matches, score, torch.zeros_like(score, dtype=torch.int64)))
+    return slots
+
+
 def count_ranks(
     queries: FeatureTable,
     gallery: FeatureTable,
@@ -137,30 +151,22 @@ def count_ranks(
     """
     size = block or block_size(queries.count)
     relations, match_score = _sorted_matches(queries, gallery, relations)
-    slot_M = np.arange(len(match_score)) - np.searchsorted(
-        relations.match_query, relations.match_query, "left"
-    )
     scorer = BlockScorer(queries, gallery, relations)
-    place_M = scorer.place[relations.match_query]
-    slots = []
-    for number in range(int(scorer.matches_of.max(initial=0))):
-        chosen = np.flatnonzero(slot_M == number)
-        chosen = chosen[np.argsort(place_M[chosen])]
-        score = torch.from_numpy(match_score[chosen]).to(queries.device)
-        slots.append(_Slot(score, torch.zeros_like(score, dtype=torch.int64)))
+    slots = _slots(scorer, relations, match_score)
     candidates = TopCandidates(queries.count, top, queries.device)
     for scores in scorer.blocks(size, progress=progress):
         for slot in slots:
             slot.count(scorer, scores)
         candidates.update(scores)
-    ahead = [slot.ahead.cpu().numpy() for slot in slots]
-    rank_M = np.array([ahead[k][p] + k for k, p in zip(slot_M, place_M, strict=True)], np.int64)
+    match_rank = np.empty(len(match_score), dtype=np.int64)
+    for better, slot in enumerate(slots):
+        match_rank[slot.matches] = slot.ahead.cpu().numpy() + better
     top_index, top_score = exact_lists(scorer, candidates, relations, match_score, size)
     return Counted(
         match_query=relations.match_query,
         match_gallery=relations.match_gallery,
         match_score=match_score,
-        match_rank=rank_M,
+        match_rank=match_rank,
         top_index=top_index,
         top_score=top_score,
         ties=sum(slot.ties for slot in slots),
