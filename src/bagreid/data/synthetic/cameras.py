@@ -58,10 +58,10 @@ def lens(seed: int, place: int, side: int) -> Lens:
     light /= np.linalg.norm(light)
     return Lens(
         gains=(float(cast[0]), float(cast[1]), float(cast[2])),
-        gamma=float(np.exp(rng.normal(0.0, 0.09))),
+        gamma=float(np.exp(rng.normal(0.0, 0.07))),
         saturation=rng.uniform(0.75, 1.1),
-        haze=float(rng.uniform(0, 10)),
-        pitch=rng.uniform(0.05, 0.38),
+        haze=float(rng.uniform(0, 8)),
+        pitch=rng.uniform(0.05, 0.28),
         light=(float(light[0]), float(light[1]), float(light[2])),
         ambient=rng.uniform(0.35, 0.7),
     )

@@ -93,9 +93,9 @@ def _draw_track(rng: np.random.Generator) -> _Track:
         swing=swing,
         elbows=(bend, rng.uniform(1.6, 2.2) if phone else bend),
         spread=rng.uniform(0.08, 0.26),
-        aspect=min(max(rng.normal(2.05, 0.14), 1.65), 2.5),
-        zoom=min(max(rng.normal(0.94, 0.045), 0.78), 1.08),
-        shift=(rng.normal(0.0, 0.035), rng.normal(0.0, 0.018)),
+        aspect=min(max(rng.normal(2.05, 0.09), 1.75), 2.4),
+        zoom=min(max(rng.normal(0.95, 0.032), 0.84), 1.05),
+        shift=(rng.normal(0.0, 0.028), rng.normal(0.0, 0.012)),
         corner=(rng.random(), rng.random()),
         occluder=choose(
             rng, (("none", 12.0), ("post", 0.7), ("counter", 0.8), ("edge", 0.7), ("shrub", 0.6))
@@ -103,7 +103,7 @@ def _draw_track(rng: np.random.Generator) -> _Track:
         occluder_at=rng.random(),
         occluder_colour=(int(colour[0]), int(colour[1]), int(colour[2])),
         passer_at=rng.uniform(0.42, 0.75) * (1 if rng.random() < 0.5 else -1)
-        if rng.random() < 0.08
+        if rng.random() < 0.06
         else 0.0,
         exposure=Exposure(
             brightness=float(np.exp(rng.normal(0.0, 0.08))),
@@ -168,7 +168,7 @@ def _people(
 def _view(canvas: Packed, track: _Track, camera: Lens, rng: np.random.Generator) -> Camera:
     height, width = canvas.shape
     scale = track.zoom * height / _STATURE * rng.normal(1.0, 0.02)
-    shift_x = track.shift[0] + rng.normal(0.0, 0.025)
+    shift_x = track.shift[0] + rng.normal(0.0, 0.02)
     shift_y = track.shift[1] + rng.normal(0.0, 0.012)
     return Camera(
         yaw=track.yaw + rng.normal(0.0, 0.06),
