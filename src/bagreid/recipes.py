@@ -102,15 +102,17 @@ def demo() -> RunConfig:
     return RunConfig(
         data=DataConfig(root=Path("data/synthetic")),
         plan=PlanConfig(groups=12, images_per_group=8),
-        augment=AugmentConfig(height=96, width=48),
+        augment=AugmentConfig(
+            height=96, width=48, pad=6, jitter=(0.2, 0.15, 0.15, 0.0), cast=0.25, erase=0.5
+        ),
         model=ModelConfig(backbone="resnet10t", neck="bn"),
         supervision=SupervisionConfig(),
         loss=LossConfig(
             triplet_kin="pseudo_labels", triplet_normalised=True, triplet_margin=0.3,
-            triplet_weight=1.0,
+            triplet_weight=1.0, label_smoothing=0.1,
         ),
-        optimizer=OptimizerConfig(name="sgd", learning_rate=0.05),
-        schedule=ScheduleConfig(kind="cosine"),
+        optimizer=OptimizerConfig(name="adamw", learning_rate=2e-3, weight_decay=0.02),
+        schedule=ScheduleConfig(kind="cosine", warmup=0.1),
         train=TrainConfig(epochs=24, checkpoint_every=10_000),
     )
 

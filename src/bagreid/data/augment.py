@@ -44,6 +44,9 @@ class Draws(NamedTuple):
     hue: float
     order: float
     erase: float
+    red: float
+    green: float
+    blue: float
     box: tuple[float, ...]
     """Area, aspect, top and left of each try to place the erased rectangle."""
 
@@ -117,6 +120,8 @@ def write_train_view(image: Tensor, view: Tensor, config: AugmentConfig, draws: 
         draws: The sample's random numbers.
     """
     _crop_and_flip(resize(image, config.canvas, config), view, config, draws)
+    if config.cast:
+        view.mul_(_gains(config, draws)).clamp_(0, 255)
     if any(config.jitter[:3]):
         apply_colour(view, _colour(view, config, draws))
     if config.jitter[3]:
@@ -199,6 +204,12 @@ def _colour(view: Tensor, config: AugmentConfig, draws: Draws) -> ColourMap:
 
 
 @lru_cache
+def _gains(config: AugmentConfig, draws: Draws) -> Tensor:
+    """The gain of each colour channel, log-uniform around 1; ``(3, 1, 1)``."""
+    gains = [exp((2 * u - 1) * config.cast) for u in (draws.red, draws.green, draws.blue)]
+    return torch.tensor(gains).view(3, 1, 1)
+
+
 def _planes(colour: tuple[float, float, float]) -> Tensor:
     """A colour of 0…1 as ``(3, 1, 1)`` on the scale of bytes."""
     return 255 * torch.tensor(colour).view(3, 1, 1)

@@ -35,6 +35,10 @@ class AugmentConfig:
     """Colour jitter: strengths of brightness, contrast, saturation (factors within 1 ± strength)
     and hue (a turn within ± strength, at most 0.5)."""
 
+    cast: float = 0.0
+    """Colour cast: red, green and blue are each multiplied by their own factor of up to e to the
+    power of this, up or down, as cameras with other white balances do."""
+
     erase: float = 0.5
     """Probability of erasing a random rectangle: it becomes 0 after normalisation, the mean colour
     (random erasing, arXiv 1708.04896)."""
@@ -65,8 +69,10 @@ class AugmentConfig:
             raise ValueError(f"cannot crop {self.height}×{self.width} out of {canvas}")
         if not (0 <= self.flip <= 1 and 0 <= self.erase <= 1):
             raise ValueError(f"flip {self.flip} and erase {self.erase} are probabilities")
-        if min(self.jitter) < 0 or self.jitter[3] > 0.5:
-            raise ValueError(f"jitter must be at least 0, and at most 0.5 for hue: {self.jitter}")
+        if min(self.jitter) < 0 or self.jitter[3] > 0.5 or self.cast < 0:
+            raise ValueError(
+                f"jitter {self.jitter} and cast {self.cast} must be at least 0, hue at most 0.5"
+            )
         area, aspect = self.erase_area, self.erase_aspect
         if not (0 < area[0] <= area[1] <= 1 and 0 < aspect[0] <= aspect[1]):
             raise ValueError(f"erased area {area} or aspect {aspect} is no range")

@@ -7,8 +7,10 @@ expectation (`presence`). One sweep is
 
     q(k) ∝ prior(k) · P_teacher(k)^t · exp(β · Σⱼ a·qⱼ(k)),
 
-where j runs over the other images of the draw, and a is their row-normalised Gaussian likeness
-with the median squared distance of the draw's pairs as its width.
+where j runs over the other images of the draw, and a is their row-normalised Gaussian likeness,
+each image's width being its median squared distance to the others (local scaling, after
+Zelnik-Manor and Perona, NIPS 2004). Nothing reaches beyond a draw, so the ranks of a distributed
+run, which hold whole draws, infer what one process would.
 
 Shape letters: N images, K candidates, U identities of the batch, G groups, A appearance.
 """
@@ -112,7 +114,7 @@ def draw_affinity(appearance: Tensor, group_of: Tensor) -> Tensor:
     distances = squared_distances(appearance)
     together = (group_of @ group_of.T) > 0
     together = together & ~torch.eye(len(distances), dtype=torch.bool, device=distances.device)
-    width = distances.masked_fill(~together, torch.nan).flatten().nanmedian()
-    width = torch.where(width > 0, width, torch.ones_like(width))
+    width = distances.masked_fill(~together, torch.nan).nanmedian(dim=1, keepdim=True).values
+    width = torch.where(width > 0, width, torch.ones_like(width))  # alone, or all alike
     likeness = (-distances / width).exp().masked_fill(~together, 0.0)
     return likeness / likeness.sum(dim=1, keepdim=True).clamp(min=1e-12)

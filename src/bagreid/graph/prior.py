@@ -62,7 +62,7 @@ class BagPrior(nn.Module):
         mixture = self.mixture(evidence)
         joint = evidence * mixture[:, None, :]
         given = joint / joint.sum(dim=2, keepdim=True).clamp(min=1e-12)
-        explained = torch.einsum("nk,nks->s", posterior, given)
+        explained = torch.einsum("nk,nks->s", posterior.to(given.dtype), given)
         return torch.stack([explained, mixture.sum(dim=0)])
 
     @torch.no_grad()

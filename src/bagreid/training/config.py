@@ -10,8 +10,8 @@ from typing import Literal
 class OptimizerConfig:
     """How the weights are updated."""
 
-    name: Literal["sgd", "adam"] = "sgd"
-    """SGD with Nesterov momentum, or Adam."""
+    name: Literal["sgd", "adam", "adamw"] = "sgd"
+    """SGD with Nesterov momentum, Adam, or Adam with decoupled weight decay."""
     learning_rate: float = 1e-2
     """Peak learning rate of the backbone."""
     classifier_learning_rate: float | None = None
@@ -21,7 +21,7 @@ class OptimizerConfig:
     amsgrad: bool = False
     """Adam with the AMSGrad correction."""
     weight_decay: float = 5e-4
-    """L2 penalty on all weights."""
+    """L2 penalty on all weights; with adamw the share of them that decays at rate 1."""
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
@@ -68,7 +68,7 @@ class LossConfig:
     triplet_normalised: bool = False
     """Compare L2-normalised embeddings, whose distances lie between 0 and 2."""
     label_smoothing: float = 0.0
-    """Share of each target's probability that goes to all of its candidates alike."""
+    """Share of each target's probability that goes to all identities alike."""
 
 
 @dataclass(frozen=True, kw_only=True)

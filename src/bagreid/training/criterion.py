@@ -45,10 +45,11 @@ def compute_loss(
     targets = Targets(*(_gather(part, world) for part in _parts(targets)))
     logits = gather_rows(output.logits, world)
     appearance = gather_rows(output.appearance, world) if config.pairwise_weight else None
-    weight = _smooth(targets, config.label_smoothing)
     unary, pairwise = graph_terms(
-        logits, targets.identity, weight, targets.label, appearance, sigma=config.sigma
+        logits, targets.identity, targets.weight, targets.label, appearance, sigma=config.sigma
     )
+    if config.label_smoothing:
+        unary = _smooth(logits, unary, targets, config.label_smoothing)
     total = config.graph_weight * (unary + config.pairwise_weight * pairwise)
     triplet = logits.new_zeros(())
     if config.triplet_weight:
@@ -70,11 +71,11 @@ def _gather(part: Tensor, world: World) -> Tensor:
     return gather_rows(part, world)
 
 
-def _smooth(targets: Targets, share: float) -> Tensor:
-    """Moves a share of each image's target evenly over its candidates."""
-    if not share:
-        return targets.weight
-    real = (targets.identity >= 0).to(targets.weight.dtype)
-    even = real / real.sum(dim=1, keepdim=True).clamp(min=1)
-    mass = targets.weight.sum(dim=1, keepdim=True)
-    return (1 - share) * targets.weight + share * even * mass
+def _smooth(logits: Tensor, unary: Tensor, targets: Targets, share: float) -> Tensor:
+    """The unary term with a share of each image's target spread over all identities.
+
+    Label smoothing (arXiv 1512.00567): cross-entropy against (1−s)·target + s/C.
+    """
+    mass = targets.weight.sum(dim=1)
+    even = ((logits.logsumexp(dim=1) - logits.mean(dim=1)) * mass).mean()
+    return (1 - share) * unary + share * even

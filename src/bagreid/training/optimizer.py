@@ -29,10 +29,9 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Op
         {"params": body, "lr": config.learning_rate, "peak": config.learning_rate},
         {"params": head, "lr": head_rate, "peak": head_rate},
     ]
-    if config.name == "adam":
-        return torch.optim.Adam(
-            groups, weight_decay=config.weight_decay, amsgrad=config.amsgrad, fused=True
-        )
+    if config.name != "sgd":
+        kind = torch.optim.Adam if config.name == "adam" else torch.optim.AdamW
+        return kind(groups, weight_decay=config.weight_decay, amsgrad=config.amsgrad, fused=True)
     return torch.optim.SGD(
         groups,
         momentum=config.momentum,

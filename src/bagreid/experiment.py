@@ -1,0 +1,424 @@
+"""Whole experiments: train and test one run, or compare several methods on one archive.
+
+This is where training and evaluation meet: each hands the other nothing but callables and files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from bagreid.catalog import Catalog, open_catalog
+from bagreid.contracts import BagreidError
+from bagreid.evaluation import (
+    Evaluation,
+    evaluate_catalog,
+    extract_features,
+    histogram_features,
+    write_evaluation,
+)
+from bagreid.evaluation.files import write_beside
+from bagreid.evaluation.protocol import Extract
+from bagreid.models import ReidNetwork, build_model
+from bagreid.recipes import RunConfig, as_plain, training_setup
+from bagreid.training.checkpoint import Checkpoint, read_checkpoint
+from bagreid.training.loop import Trainer, TrainingResult
+from bagreid.world import World, barrier, open_world
+
+FREE_ON_RESUME = (
+    "data.",
+    "test.",
+    "train.device",
+    "train.workers",
+    "train.log_every",
+    "train.checkpoint_every",
+    "train.keep_checkpoints",
+    "train.validate_every",
+)
+"""Options that may change when a run is resumed: they do not change what it means."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A trained and tested run.
+
+    Attributes:
+        training: How the training ended.
+        evaluation: The test; None on ranks other than the first, and where there is no test set.
+    """
+
+    training: TrainingResult
+    evaluation: Evaluation | None
+
+
+def write_plain(value: Any, path: Path) -> None:
+    """Writes plain values as indented JSON, whole or not at all."""
+    with write_beside(path) as file:
+        file.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+def flat_options(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested configuration by dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        flat |= flat_options(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def check_resumable(config: RunConfig, checkpoint: Checkpoint) -> list[str]:
+    """Compares a configuration with the one that a checkpoint was written under.
+
+    Returns:
+        The options that differ and may.
+
+    Raises:
+        BagreidError: An option differs that would change what the run means.
+    """
+    now, then = flat_options(as_plain(config)), flat_options(checkpoint.config)
+    differing = sorted(name for name in now.keys() | then.keys() if now.get(name) != then.get(name))
+    fatal = [name for name in differing if not name.startswith(FREE_ON_RESUME)]
+    if fatal:
+        shown = ", ".join(f"{name} was {then.get(name)} and is {now.get(name)}" for name in fatal)
+        raise BagreidError(
+            f"the run was begun under another configuration: {shown}",
+            path=checkpoint.path,
+            remedy="Resume under the old options, or start anew from its weights by --pretrained",
+        )
+    return differing
+
+
+def network_extract(
+    network: nn.Module, catalog: Catalog, config: RunConfig, device: torch.device
+) -> Extract:
+    """A network in evaluation mode as a function from catalog rows to features."""
+
+    def embed(images: Tensor) -> Tensor:
+        assert isinstance(network, ReidNetwork)
+        return network.embed(images)
+
+    return partial(
+        _extract_in_evaluation_mode,
+        network,
+        partial(
+            extract_features,
+            embed,
+            catalog,
+            augment=config.augment,
+            batch_size=config.test.batch_size,
+            workers=config.train.workers,
+            device=device,
+        ),
+    )
+
+
+def _extract_in_evaluation_mode(network: nn.Module, extract: Extract, rows: Any) -> Any:
+    was_training = network.training
+    network.eval()
+    try:
+        return extract(rows)
+    finally:
+        network.train(was_training)
+
+
+def run_training(
+    config: RunConfig,
+    work_dir: Path,
+    console: Console,
+    *,
+    method: str = "DGL",
+    resume_from: Path | None = None,
+    pretrained: Path | None = None,
+    deterministic: bool = False,
+) -> Outcome:
+    """Trains and tests one run, on as many processes as torchrun started.
+
+    Args:
+        config: The run.
+        work_dir: Gets ``config.json``, ``log.jsonl``, ``checkpoints/``, ``pseudo_labels.npz``,
+            ``evaluation.json``.
+        console: Where people read.
+        method: What to call the run in its results.
+        resume_from: Continue from this checkpoint, or the newest one of this work dir.
+        pretrained: Start from the weights of this file.
+        deterministic: Use only algorithms that give the same bits every time.
+
+    Returns:
+        How it ended.
+
+    Raises:
+        BagreidError: The archive, the configuration or a weight file cannot be used.
+        Interrupted: A signal asked the run to stop; it can be resumed.
+    """
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+    with open_world(config.train.device) as world:
+        catalog = _open_together(config, world)
+        trainer = Trainer(catalog, training_setup(config), world, work_dir)
+        _say_what_is_left_out(trainer, catalog, console)
+        if pretrained is not None:
+            account = trainer.load_pretrained(pretrained)
+            if world.is_main:
+                console.print(account, highlight=False)
+        if resume_from is not None:
+            _resume(trainer, config, read_checkpoint(resume_from), console)
+        if world.is_main:
+            write_plain(as_plain(config), work_dir / "config.json")
+        return _train_and_test(trainer, config, method, console)
+
+
+def _open_together(config: RunConfig, world: World) -> Catalog:
+    """The first rank builds the catalog where it must be built; the others find it made."""
+    if not world.is_main:
+        barrier(world)
+    catalog = open_catalog(config.data.root, cache=config.data.cache)
+    if world.is_main:
+        barrier(world)
+    return catalog
+
+
+def _say_what_is_left_out(trainer: Trainer, catalog: Catalog, console: Console) -> None:
+    if trainer.plan.left_out and trainer.world.is_main:
+        console.print(
+            f"{trainer.plan.left_out} of {len(catalog.split('train'))} train images are not "
+            f"trained on: they lie in no bag, or are of no identity.",
+            highlight=False,
+        )
+
+
+def _resume(trainer: Trainer, config: RunConfig, checkpoint: Checkpoint, console: Console) -> None:
+    changed = check_resumable(config, checkpoint)
+    trainer.restore(checkpoint)
+    if trainer.world.is_main:
+        note = f"; changed since: {', '.join(changed)}" if changed else ""
+        console.print(
+            f"Resuming {checkpoint.path} at step {checkpoint.step}{note}", highlight=False
+        )
+
+
+def _train_and_test(
+    trainer: Trainer, config: RunConfig, method: str, console: Console
+) -> Outcome:
+    world, catalog = trainer.world, trainer.catalog
+    has_test = catalog.test_protocol().queries > 0
+
+    def test(network: nn.Module) -> Evaluation:
+        return evaluate_catalog(
+            network_extract(network, catalog, config, world.device),
+            catalog,
+            method=method,
+            convention=config.test.convention,
+        )
+
+    def validate(network: nn.Module, epoch: int) -> dict[str, float]:  # noqa: ARG001
+        result = test(network).result
+        return {"rank1": result.rank(1), "mean_ap": result.mean_ap}
+
+    watch = validate if has_test and config.train.validate_every else None
+    trained = trainer.run(watch, console)
+    evaluation = None
+    if has_test and world.is_main:
+        evaluation = test(trained.network)
+        write_evaluation(evaluation.record, trainer.work_dir / "evaluation.json")
+        print_result(evaluation, trained, console)
+    if world.is_main:
+        _list_broken(trained, evaluation, catalog, console)
+    barrier(world)
+    return Outcome(trained, evaluation)
+
+
+def print_result(evaluation: Evaluation, trained: TrainingResult, console: Console) -> None:
+    """One line that says how good the run is."""
+    result = evaluation.result
+    low, high = result.rank1_interval
+    text = (
+        f"rank-1 {result.rank(1):.1%} ({low:.1%} to {high:.1%})  rank-5 {result.rank(5):.1%}  "
+        f"rank-10 {result.rank(10):.1%}  mAP {result.mean_ap:.1%}  [{result.convention}]"
+    )
+    if trained.pseudo_label_accuracy is not None:
+        text += f"  pseudo labels right {trained.pseudo_label_accuracy:.1%}"
+    console.print(text, highlight=False, soft_wrap=True)
+
+
+def _list_broken(
+    trained: TrainingResult, evaluation: Evaluation | None, catalog: Catalog, console: Console
+) -> None:
+    """Says which images could not be decoded, and what was done instead."""
+    if trained.replaced:
+        times = sum(trained.replaced.values())
+        console.print(
+            f"{len(trained.replaced)} broken train images were replaced by others of their bags, "
+            f"{times} times in all:",
+            highlight=False,
+        )
+        for row in sorted(trained.replaced)[:20]:
+            console.print(f"  {catalog.name(row)}", highlight=False)
+        if len(trained.replaced) > 20:
+            console.print(f"  and {len(trained.replaced) - 20} more")
+    if evaluation is not None and evaluation.broken:
+        console.print(
+            f"{len(evaluation.broken)} broken test images have a zero feature:", highlight=False
+        )
+        for row in evaluation.broken[:20]:
+            console.print(f"  {catalog.name(row)}", highlight=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One method of a comparison.
+
+    Attributes:
+        key: Its folder's name.
+        name: What people call it.
+        supervision: What it was told.
+        evaluation: Its test.
+        work_dir: Folder of its run, relative to the comparison's; None if it was not trained.
+        accuracy: Of its last pseudo labels.
+        seconds: Training time.
+    """
+
+    key: str
+    name: str
+    supervision: str
+    evaluation: Evaluation
+    work_dir: str | None = None
+    accuracy: float | None = None
+    seconds: float | None = None
+
+
+@contextlib.contextmanager
+def stage(console: Console, title: str) -> Iterator[None]:
+    """Announces a part of an experiment and says how long it took."""
+    console.print(f"[bold]{title}[/bold]")
+    begun = time.monotonic()
+    yield
+    console.print(f"  [dim]{time.monotonic() - begun:.0f} s[/dim]")
+
+
+def test_histogram(catalog: Catalog, work_dir: Path, config: RunConfig) -> Row:
+    """The colour-histogram baseline, which learns nothing."""
+    evaluation = evaluate_catalog(
+        partial(histogram_features, catalog),
+        catalog,
+        method="colour histogram",
+        convention=config.test.convention,
+    )
+    write_evaluation(evaluation.record, work_dir / "histogram" / "evaluation.json")
+    return Row("histogram", "colour histogram", "none", evaluation)
+
+
+def test_untrained(catalog: Catalog, work_dir: Path, config: RunConfig) -> Row:
+    """The network as training begins with it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.train.seed)
+        network = build_model(config.model, len(catalog.identities)).eval()
+    evaluation = evaluate_catalog(
+        network_extract(network, catalog, config, torch.device("cpu")),
+        catalog,
+        method="untrained network",
+        convention=config.test.convention,
+    )
+    write_evaluation(evaluation.record, work_dir / "untrained" / "evaluation.json")
+    return Row("untrained", "untrained network", "none", evaluation)
+
+
+test_histogram.__test__ = False  # type: ignore[attr-defined]
+test_untrained.__test__ = False  # type: ignore[attr-defined]
+
+
+def trained_row(
+    config: RunConfig, work_dir: Path, console: Console, key: str, name: str, supervision: str
+) -> Row:
+    """Trains and tests one method of a comparison in its own folder."""
+    outcome = run_training(config, work_dir / key, console, method=name)
+    if outcome.evaluation is None:
+        raise BagreidError(
+            "the archive has no test set to compare methods on",
+            path=config.data.root,
+            remedy="Use an archive with query and gallery images",
+        )
+    training = outcome.training
+    return Row(
+        key, name, supervision, outcome.evaluation, key,
+        training.pseudo_label_accuracy, training.seconds,
+    )  # fmt: skip
+
+
+def write_comparison(rows: list[Row], work_dir: Path, root: Path, title: str) -> None:
+    """Writes ``comparison.json``, which the report reads."""
+    methods = [
+        {
+            "key": row.key,
+            "name": row.name,
+            "supervision": row.supervision,
+            "work_dir": row.work_dir,
+            "evaluation": f"{row.key}/evaluation.json",
+            "pseudo_label_accuracy": row.accuracy,
+            "seconds": row.seconds,
+        }
+        for row in rows
+    ]
+    write_plain(
+        {
+            "schema": "bagreid.comparison/1",
+            "root": str(root.resolve()),
+            "title": title,
+            "methods": methods,
+        },
+        work_dir / "comparison.json",
+    )
+
+
+def comparison_table(rows: list[Row]) -> Table:
+    """The methods side by side."""
+    counts = rows[0].evaluation.result.counts
+    table = Table(
+        title=f"{counts.queries} queries against {counts.gallery:,} gallery images",
+        title_justify="left",
+    )
+    table.add_column("method")
+    table.add_column("told")
+    for heading in ("rank-1", "95 %", "rank-5", "rank-10", "mAP", "labels right", "training"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        result = row.evaluation.result
+        low, high = result.rank1_interval
+        table.add_row(
+            row.name,
+            row.supervision,
+            f"[bold]{result.rank(1):.1%}[/bold]",
+            f"{low:.0%}–{high:.0%}",
+            f"{result.rank(5):.1%}",
+            f"{result.rank(10):.1%}",
+            f"{result.mean_ap:.1%}",
+            "" if row.accuracy is None else f"{row.accuracy:.1%}",
+            "" if row.seconds is None else f"{row.seconds:.0f} s",
+        )
+    return table
+
+
+def folder_purity(catalog: Catalog) -> float | None:
+    """Share of train images that are of their folder's most frequent person, where known."""
+    truth = catalog.truth()
+    known = truth >= 0
+    if not known.any():
+        return None
+    pairs = np.stack([catalog.group[: len(truth)][known], truth[known]], axis=1)
+    distinct, count = np.unique(pairs, axis=0, return_counts=True)
+    most = np.zeros(int(distinct[:, 0].max()) + 1, np.int64)
+    np.maximum.at(most, distinct[:, 0], count)
+    return float(most.sum() / known.sum())
