@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -56,24 +57,13 @@ def evaluation_record(
     Returns:
         The content of ``evaluation.json``; shares are fractions.
     """
-    counts = result.counts
     name_query, name_gallery = namer(query, "query", catalog), namer(gallery, "gallery", catalog)
     return {
         "schema": SCHEMA,
         "method": method,
         "root": None if query.root is None else str(query.root),
         "convention": result.convention,
-        "counts": {
-            "queries": counts.queries,
-            "gallery": counts.gallery,
-            "matches": counts.matches,
-            "distractors": counts.distractors,
-            "junk": counts.junk,
-            "same_camera": counts.same_camera,
-            "queries_without_match": counts.queries_without_match,
-            "ties": counts.ties,
-            "broken": len(query.broken) + len(gallery.broken),
-        },
+        "counts": _counts(result, len(query.broken) + len(gallery.broken)),
         "broken": [
             *_broken_names(query, catalog),
             *_broken_names(gallery, catalog),
@@ -93,9 +83,16 @@ def evaluation_record(
                 "match": _match(result, position, gallery, name_gallery),
                 "top": _top(result, position, int(query.pids[position]), gallery, name_gallery),
             }
-            for position in range(counts.queries)
+            for position in range(result.counts.queries)
         ],
     }
+
+
+def _counts(result: RankingResult, broken: int) -> dict[str, int]:
+    """What was ranked; how often float32 could not decide is no property of the result."""
+    counts = asdict(result.counts)
+    del counts["undecided"]
+    return {**counts, "broken": broken}
 
 
 def _broken_names(images: ImageFeatures, catalog: Catalog | None) -> list[str]:
