@@ -1,12 +1,22 @@
-"""Networks: any timm backbone with a classifier, and the reading of weight files."""
+"""Networks: any timm backbone with a classifier, MGN, and the reading of weight files."""
 
 from bagreid.models.inference import ModelMeta, load_for_inference
-from bagreid.models.network import ModelConfig, ModelOutput, ReidNetwork, build_model
+from bagreid.models.mgn import MgnOutput, MultiGranularityNetwork
+from bagreid.models.network import (
+    ModelConfig,
+    ModelOutput,
+    ReidModel,
+    ReidNetwork,
+    build_model,
+)
 
 __all__ = [
+    "MgnOutput",
     "ModelConfig",
     "ModelMeta",
     "ModelOutput",
+    "MultiGranularityNetwork",
+    "ReidModel",
     "ReidNetwork",
     "build_model",
     "load_for_inference",

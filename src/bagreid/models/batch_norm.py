@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import timm.layers
 import torch
 import torch.distributed as dist
+from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 
 from bagreid.world import World
@@ -25,7 +25,7 @@ class _SumOverRanks(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]  # noqa: ARG004
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
         total = gradient.contiguous().clone()
         dist.all_reduce(total)
         return total
@@ -56,16 +56,16 @@ def _normalise(
 ) -> Tensor:
     wide = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
     here = wide.numel() // wide.shape[1]
-    count, total = _SumOverRanks.apply(
-        torch.cat([wide.new_tensor([here]), wide.sum(dims)])
-    ).split([1, wide.shape[1]])
+    count, total = _SumOverRanks.apply(torch.cat([wide.new_tensor([here]), wide.sum(dims)])).split(
+        [1, wide.shape[1]]
+    )
     mean = total / count
     centred = wide - mean.view(shape)
     var = _SumOverRanks.apply(centred.square().sum(dims)) / count
     if norm.track_running_stats:
         _track(norm, mean.detach(), (var * count / (count - 1)).detach())
     scale = (var + norm.eps).rsqrt()
-    out = centred * scale.view(shape)
+    out: Tensor = centred * scale.view(shape)
     if norm.affine:
         out = out * norm.weight.view(shape) + norm.bias.view(shape)
     return out.to(x.dtype)
@@ -101,7 +101,7 @@ def synchronise_batch_norm(model: nn.Module, world: World) -> nn.Module:
     if world.size == 1:
         return model
     if world.device.type == "cuda":
-        synced: nn.Module = timm.layers.convert_sync_batchnorm(model)
+        synced: nn.Module = convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
         return synced
     for module in model.modules():
         twin = _TWINS.get(type(module))

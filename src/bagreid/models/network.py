@@ -6,13 +6,14 @@ Shape letters: N images, C identities, D embedding, A appearance, H height, W wi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import timm
 import torch
 from torch import Tensor, nn
 
 from bagreid.contracts import BagreidError
+from bagreid.models.mgn import MultiGranularityNetwork
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,8 @@ class ModelConfig:
     """Which network is trained."""
 
     backbone: str = "resnet50"
-    """Any timm model with feature extraction, by its timm name."""
+    """Any timm model with feature extraction, by its timm name; or ``mgn``, the three-branch
+    ResNet-50 of the release, which has its own necks, strides and 2,048-d embedding."""
     neck: Literal["none", "bn"] = "none"
     """What stands between embedding and classifier: nothing (the release) or a batch norm, which
     lets the triplet loss and the classifier each have the geometry that suits it."""
@@ -32,6 +34,14 @@ class ModelConfig:
     embedding: Literal["backbone", "logits"] = "backbone"
     """What evaluation compares: the pooled embedding, or the vector of class logits as the
     released test script does."""
+
+    def __post_init__(self) -> None:
+        own = (self.neck, self.last_stride, self.embedding)
+        if self.backbone == "mgn" and own != ("none", 2, "backbone"):
+            raise ValueError(
+                "backbone mgn settles these itself: leave neck none, last_stride 2 and "
+                "embedding backbone"
+            )
 
 
 class ModelOutput(NamedTuple):
@@ -92,28 +102,36 @@ class ReidNetwork(nn.Module):
 
     def embed(self, images: Tensor) -> Tensor:
         """``(N, 3, H, W)`` → the ``(N, D)`` (or ``(N, C)``) features that evaluation compares."""
-        output = self(images)
+        output: ModelOutput = self(images)
         if self.config.embedding == "logits":
             return output.logits
         features: Tensor = self.neck(output.embedding)
         return features
 
 
-def build_model(config: ModelConfig, num_classes: int) -> ReidNetwork:
+ReidModel = ReidNetwork | MultiGranularityNetwork
+"""What can be trained and evaluated: ``model(images)`` has an ``embedding``, ``logits`` and an
+``appearance``; ``model.embed(images)`` gives the features that evaluation compares."""
+
+
+def build_model(config: ModelConfig, num_classes: int) -> ReidModel:
     """Builds the network of a configuration for C identities."""
+    if config.backbone == "mgn":
+        return MultiGranularityNetwork(num_classes, pretrained=config.pretrained)
     return ReidNetwork(config, num_classes)
 
 
-def _create_backbone(config: ModelConfig) -> nn.Module:
+def _create_backbone(config: ModelConfig) -> Any:
+    """A module with timm's surface, which nn.Module's type does not know."""
     if not timm.is_model(config.backbone):
         near = ", ".join(timm.list_models(f"*{config.backbone}*")[:5])
         raise BagreidError(
             f"timm has no model named '{config.backbone}'",
             remedy=f"Near it: {near}" if near else "List them with timm.list_models()",
         )
-    options = {} if config.last_stride == 2 else {"output_stride": 16}
+    options: dict[str, Any] = {} if config.last_stride == 2 else {"output_stride": 16}
     try:
-        backbone: nn.Module = timm.create_model(
+        backbone = timm.create_model(
             config.backbone, pretrained=config.pretrained, num_classes=0, **options
         )
     except (TypeError, AssertionError) as error:
@@ -131,7 +149,7 @@ def _create_backbone(config: ModelConfig) -> nn.Module:
 
 def _first_stage(backbone: nn.Module) -> tuple[int, int]:
     """Index and channels of the first stage behind the stem: the first map at stride 4 or more."""
-    infos = backbone.feature_info
+    infos: Any = backbone.feature_info
     table = infos.info if hasattr(infos, "info") else infos
     for index, info in enumerate(table):
         if info["reduction"] >= 4:

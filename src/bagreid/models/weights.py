@@ -5,26 +5,31 @@ Known forms, told apart by their keys (no pickled code is ever run: ``weights_on
 - ours: a checkpoint of `bagreid train`, or its exported weights;
 - the released ResNet-50 (``net_6.pth``, ``pretrained_model.pth``): ``model.*`` under torchvision's
   names, ``classifier.classifier.0.*``, saved from DataParallel, so with ``module.`` in front;
+- a released MGN, with the trunk in two pieces, or in one as in the code it builds on;
 - a bare backbone: ``conv1.weight`` …, as the self-supervised checkpoints hold under
   ``state_dict``, with or without ``module.``, ``encoder_q.`` or ``backbone.`` in front.
 """
 
 from __future__ import annotations
 
-import pickle
+import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from bagreid.contracts import BagreidError
+from bagreid.models.mgn import MultiGranularityNetwork, is_mgn, places_of, released_name
 
-_WRAPPERS = ("model", "state_dict", "model_state_dict", "network", "teacher")
-_PREFIXES = ("module.", "encoder_q.", "_orig_mod.")
+# of a teacher and a student the teacher comes first: the moving average is what is evaluated
+_WRAPPERS = ("teacher", "model", "state_dict", "model_state_dict", "network")
+_PREFIXES = ("module.", "model.", "_orig_mod.")
+_QUERY_ENCODER = "encoder_q."
+_WANTED = re.compile(r"GLOBAL ([\w.]+)")
 _REMEDY = "Give a file of tensors: a .pth or .pt state dict, a checkpoint of bagreid, .safetensors"
 
 
@@ -93,27 +98,54 @@ def read_file(path: Path) -> Any:
     if not path.is_file():
         raise BagreidError("there is no such weight file", path=path, remedy="Check the path")
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "weights_only" in str(error) or "Unsupported" in str(error):
-            raise BagreidError(
-                "the file wants to run pickled code, which is refused",
-                path=path,
-                remedy="Ask its author for a plain state dict",
-            ) from error
-        raise BagreidError("this is no checkpoint", path=path, remedy=_REMEDY) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError, SafetensorError) as error:
+        with warnings.catch_warnings():
+            # torch warns of what is reported below in one line
+            warnings.simplefilter("ignore")
+            if path.suffix == ".safetensors":
+                return load_file(path)
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError as error:
         raise BagreidError(
-            f"this is no checkpoint, or a cut one ({type(error).__name__})",
-            path=path,
-            remedy=_REMEDY,
+            "this file may not be read", path=path, remedy="Check its rights"
         ) from error
+    except Exception as error:
+        # damaged bytes can make an unpickler raise anything, from IndexError to AssertionError
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> BagreidError:
+    """Tells a file that was refused from one that is broken."""
+    wanted = _WANTED.search(str(error))
+    if wanted is None and not _is_bare_pickle(path):
+        kind = type(error).__name__
+        return BagreidError(
+            f"this is no checkpoint, or a damaged or cut one ({kind})", path=path, remedy=_REMEDY
+        )
+    return BagreidError(
+        "the file wants to run pickled code, which is refused",
+        path=path,
+        position=None if wanted is None else f"it asks for {wanted[1]}",
+        remedy="Ask its author for a plain state dict, saved by torch.save",
+    )
+
+
+def _is_bare_pickle(path: Path) -> bool:
+    """Whether the file is one that Python's own pickle wrote (torch writes protocol 2)."""
+    with path.open("rb") as file:
+        mark = file.read(2)
+    return len(mark) == 2 and mark[0] == 0x80 and 3 <= mark[1] <= 5
 
 
 def state_dict_of(content: Any, path: Path) -> dict[str, Tensor]:
     """Finds the tensors in what a file holds, and drops the wrappers' prefixes.
+
+    Args:
+        content: What `read_file` gave: a state dict, or a checkpoint with one in it. Where there
+            are a teacher's and a student's, the teacher's is taken.
+        path: The file, for the error.
+
+    Returns:
+        Name → tensor.
 
     Raises:
         BagreidError: There are none.
@@ -127,14 +159,19 @@ def state_dict_of(content: Any, path: Path) -> dict[str, Tensor]:
     tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
     if not tensors:
         raise BagreidError("this file holds no tensors", path=path, remedy=_REMEDY)
+    return _unwrapped(tensors)
+
+
+def _unwrapped(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) for name in tensors):
-            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
-    return tensors
+            return _unwrapped({name.removeprefix(prefix): tensors[name] for name in tensors})
+    # momentum contrast saves its two encoders and a queue: the query encoder is the trained one
+    return {name.removeprefix(_QUERY_ENCODER): value for name, value in tensors.items()}
 
 
 def to_our_names(tensors: dict[str, Tensor]) -> tuple[str, dict[str, Tensor]]:
-    """Tells the form of a state dict and gives its tensors the names of `ReidNetwork`.
+    """Tells the form of a state dict and gives its tensors the names of our networks.
 
     Args:
         tensors: Names without wrappers' prefixes.
@@ -142,6 +179,8 @@ def to_our_names(tensors: dict[str, Tensor]) -> tuple[str, dict[str, Tensor]]:
     Returns:
         The form's description, and the renamed tensors; what has no place keeps its own name.
     """
+    if is_mgn(tensors):
+        return "MGN", {released_name(name): value for name, value in tensors.items()}
     if any(name.startswith("classifier.classifier.0.") for name in tensors):
         head = "classifier.classifier.0."
         return "released ResNet-50 of SYSU-30k", {
@@ -162,6 +201,11 @@ def _rename(name: str, prefixes: dict[str, str]) -> str:
     return name
 
 
+def is_head(name: str) -> bool:
+    """Whether a tensor, by our name, belongs to a classifier, which a feature does not need."""
+    return name.startswith(("classifier.", "fc_id_"))
+
+
 def load_weights(
     model: nn.Module,
     path: Path,
@@ -171,8 +215,10 @@ def load_weights(
 ) -> LoadReport:
     """Fills a network from a weight file as far as names and shapes agree.
 
+    The weights of a ResNet-50 fill the trunk and all three branches of an MGN.
+
     Args:
-        model: A `ReidNetwork`, filled in place.
+        model: A network of `build_model`, filled in place.
         path: The weight file, in any known form.
         tensors: What the file holds under our names, where it has been read already.
         form: The form of those tensors.
@@ -185,27 +231,16 @@ def load_weights(
     """
     if tensors is None:
         form, tensors = to_our_names(state_dict_of(read_file(path), path))
+    if isinstance(model, MultiGranularityNetwork) and not is_mgn(tensors):
+        tensors = _spread(tensors)
     own = model.state_dict()
     fitting = {
         name: value
         for name, value in tensors.items()
         if name in own and own[name].shape == value.shape
     }
-    mismatched = tuple(
-        (name, tuple(value.shape), tuple(own[name].shape))
-        for name, value in tensors.items()
-        if name in own and name not in fitting
-    )
-    other = {name for name, _, _ in mismatched}
-    report = LoadReport(
-        path=path,
-        form=form,
-        loaded=tuple(fitting),
-        missing=tuple(name for name in own if name not in fitting and name not in other),
-        unused=tuple(name for name in tensors if name not in own),
-        mismatched=mismatched,
-    )
-    if not any(name.startswith("backbone.") and fitting[name].ndim > 1 for name in fitting):
+    report = _account(path, form, tensors, own, fitting)
+    if not any(value.ndim > 1 and not is_head(name) for name, value in fitting.items()):
         raise BagreidError(
             "nothing in this file fits the network",
             path=path,
@@ -214,3 +249,34 @@ def load_weights(
         )
     model.load_state_dict(fitting, strict=False)
     return report
+
+
+def _spread(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        place: value
+        for name, value in tensors.items()
+        for place in places_of(name.removeprefix("backbone."))
+    }
+
+
+def _account(
+    path: Path,
+    form: str,
+    tensors: dict[str, Tensor],
+    own: dict[str, Tensor],
+    fitting: dict[str, Tensor],
+) -> LoadReport:
+    mismatched = tuple(
+        (name, tuple(value.shape), tuple(own[name].shape))
+        for name, value in tensors.items()
+        if name in own and name not in fitting
+    )
+    other = {name for name, _, _ in mismatched}
+    return LoadReport(
+        path=path,
+        form=form,
+        loaded=tuple(fitting),
+        missing=tuple(name for name in own if name not in fitting and name not in other),
+        unused=tuple(name for name in tensors if name not in own),
+        mismatched=mismatched,
+    )
