@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -46,6 +47,15 @@ def _as_made(batch: _Batch) -> _Batch:
     return batch
 
 
+def _leave_signals_to_the_parent(worker: int) -> None:  # noqa: ARG001
+    """Signals to the whole group (Ctrl-C, a scheduler's notice) must not kill workers.
+
+    The training process answers them: it finishes its step, saves, and ends its workers itself.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+
+
 def _load(dataset: Dataset[_Batch], indices: Iterable[Any], workers: int) -> Iterator[_Batch]:
     """Makes the items of a dataset in order; torch gives each worker process one thread."""
     loader = DataLoader(
@@ -54,6 +64,7 @@ def _load(dataset: Dataset[_Batch], indices: Iterable[Any], workers: int) -> Ite
         sampler=indices,
         num_workers=workers,
         collate_fn=_as_made,
+        worker_init_fn=_leave_signals_to_the_parent,
         # Its own generator, or starting the workers would advance the global one.
         generator=torch.Generator(),
     )
