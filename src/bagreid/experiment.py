@@ -210,9 +210,7 @@ def _resume(trainer: Trainer, config: RunConfig, checkpoint: Checkpoint, console
         )
 
 
-def _train_and_test(
-    trainer: Trainer, config: RunConfig, method: str, console: Console
-) -> Outcome:
+def _train_and_test(trainer: Trainer, config: RunConfig, method: str, console: Console) -> Outcome:
     world, catalog = trainer.world, trainer.catalog
     has_test = catalog.test_protocol().queries > 0
 

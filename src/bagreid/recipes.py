@@ -108,8 +108,11 @@ def demo() -> RunConfig:
         model=ModelConfig(backbone="resnet10t", neck="bn"),
         supervision=SupervisionConfig(),
         loss=LossConfig(
-            triplet_kin="pseudo_labels", triplet_normalised=True, triplet_margin=0.3,
-            triplet_weight=1.0, label_smoothing=0.1,
+            triplet_kin="pseudo_labels",
+            triplet_normalised=True,
+            triplet_margin=0.3,
+            triplet_weight=1.0,
+            label_smoothing=0.1,
         ),
         optimizer=OptimizerConfig(name="adamw", learning_rate=2e-3, weight_decay=0.02),
         schedule=ScheduleConfig(kind="cosine", warmup=0.1),
@@ -147,9 +150,7 @@ def with_method(config: RunConfig, method: Method) -> RunConfig:
         supervision = dataclasses.replace(supervision, source="truth")
     elif method in ("argmax", "balanced"):
         inference: Literal["argmax", "balanced"] = "argmax" if method == "argmax" else "balanced"
-        supervision = dataclasses.replace(
-            supervision, inference=inference, candidates="drawn_bag"
-        )
+        supervision = dataclasses.replace(supervision, inference=inference, candidates="drawn_bag")
         loss = released_loss
     elif method == "folder_labels":
         supervision = dataclasses.replace(
@@ -175,7 +176,11 @@ def r50_sysu30k() -> RunConfig:
     return RunConfig(
         plan=PlanConfig(kind="windows", groups=12, images_per_group=15),
         augment=AugmentConfig(
-            height=192, width=96, resize=(224, 112), flip=0.5, jitter=(0.1, 0.1, 0.1, 0.0),
+            height=192,
+            width=96,
+            resize=(224, 112),
+            flip=0.5,
+            jitter=(0.1, 0.1, 0.1, 0.0),
             erase=0.5,
         ),
         model=ModelConfig(backbone="resnet50", pretrained=True, embedding="logits"),
@@ -184,7 +189,10 @@ def r50_sysu30k() -> RunConfig:
         ),
         loss=LossConfig(pairwise_weight=0.0, triplet_weight=0.0),
         optimizer=OptimizerConfig(
-            name="sgd", learning_rate=1e-4, classifier_learning_rate=1e-3, momentum=0.9,
+            name="sgd",
+            learning_rate=1e-4,
+            classifier_learning_rate=1e-3,
+            momentum=0.9,
             weight_decay=5e-4,
         ),
         schedule=ScheduleConfig(kind="step", warmup=0.0),
@@ -202,7 +210,8 @@ def ours_sysu30k() -> RunConfig:
             teacher_decay=0.999, prior_decay=0.999, posterior=PosteriorConfig()
         ),
         loss=demo().loss,
-        optimizer=dataclasses.replace(base.optimizer, learning_rate=1e-2,
-                                      classifier_learning_rate=2e-2),
+        optimizer=dataclasses.replace(
+            base.optimizer, learning_rate=1e-2, classifier_learning_rate=2e-2
+        ),
         schedule=ScheduleConfig(kind="cosine"),
     )

@@ -64,9 +64,7 @@ def test_a_layer_without_torch_does_not_load_it(layer: str) -> None:
 
 
 def test_help_is_quick_for_it_loads_no_torch() -> None:
-    code = (
-        "import sys, bagreid.cli.main as m; m.main(['--help']); sys.exit('torch' in sys.modules)"
-    )
+    code = "import sys, bagreid.cli.main as m; m.main(['--help']); sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
     assert done.returncode == 0, "bagreid --help loads torch, which takes seconds"
 

@@ -154,7 +154,9 @@ def test_a_killed_process_resumes_from_the_command_line(
     )  # fmt: skip
     ends = [list_checkpoints(folder / "checkpoints")[-1] for folder in (whole, broken)]
     equal_states(*(read_checkpoint(end).state for end in ends))
-    results = [orjson.loads((folder / "evaluation.json").read_bytes()) for folder in (whole, broken)]
+    results = [
+        orjson.loads((folder / "evaluation.json").read_bytes()) for folder in (whole, broken)
+    ]
     assert results[0] == results[1]
 
 
@@ -169,5 +171,5 @@ def test_resuming_under_another_meaning_is_refused(undisturbed: tuple[RunConfig,
 
 def test_a_weight_file_is_no_checkpoint_to_resume(tmp_path: Path) -> None:
     torch.save({"conv1.weight": torch.zeros(2)}, tmp_path / "weights.pth")
-    with pytest.raises(BagreidError, match="no checkpoint of bagreid train.*--pretrained"):
+    with pytest.raises(BagreidError, match=r"no checkpoint of bagreid train.*--pretrained"):
         read_checkpoint(tmp_path / "weights.pth")

@@ -1,4 +1,4 @@
-"""The released losses, to 1e-9 in float64: values, gradients, pseudo labels, balanced assignment."""
+"""The released losses to 1e-9 in float64: values, gradients, pseudo labels, assignment."""
 
 from __future__ import annotations
 

@@ -93,8 +93,7 @@ def _configure(args: DemoArgs, root: Path, catalog: Catalog) -> RunConfig:
         raise BagreidError(
             f"{images:,} train images are too many for a demo",
             path=root,
-            remedy="Train on it by: bagreid train configs/dgl/r50_sysu30k.py --data.root "
-            f"{root}",
+            remedy=f"Train on it by: bagreid train configs/dgl/r50_sysu30k.py --data.root {root}",
         )
     base = demo()
     plan = base.plan

@@ -1,4 +1,4 @@
-"""``bagreid VERB …``: finds the verb, runs it, turns a typed error into one line and exit code 2."""
+"""``bagreid VERB …``: finds the verb, runs it, turns a typed error into a line and exit code 2."""
 
 from __future__ import annotations
 
@@ -66,6 +66,9 @@ def main(argv: Sequence[str]) -> int:
     except BagreidError as error:
         print(f"bagreid {verb}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"bagreid {verb}: interrupted", file=sys.stderr)
+        return 130
     return code
 
 

@@ -65,11 +65,8 @@ def load_config(path: Path) -> RunConfig:
 def default_work_dir(config: Path) -> Path:
     """``configs/dgl/r50.py`` → ``work_dirs/dgl/r50``."""
     parts = list(config.with_suffix("").parts)
-    if "configs" in parts:
-        parts = parts[len(parts) - parts[::-1].index("configs") :]
-    else:
-        parts = parts[-1:]
-    return Path("work_dirs", *parts)
+    start = len(parts) - parts[::-1].index("configs") if "configs" in parts else len(parts) - 1
+    return Path("work_dirs", *parts[start:])
 
 
 def parse(argv: Sequence[str], prog: str) -> TrainArgs:
@@ -78,7 +75,10 @@ def parse(argv: Sequence[str], prog: str) -> TrainArgs:
     run = load_config(Path(named[0])) if named else RunConfig()
     # no default for config itself: tyro asks for it where it is missing
     args: TrainArgs = tyro.cli(
-        TrainArgs, prog=prog, description=DESCRIPTION, args=list(argv),
+        TrainArgs,
+        prog=prog,
+        description=DESCRIPTION,
+        args=list(argv),
         default=TrainArgs(config=tyro.MISSING, run=run),
         config=(tyro.conf.AvoidSubcommands,),
     )
@@ -109,7 +109,9 @@ def main(argv: Sequence[str], *, prog: str) -> int:
     except Interrupted as stop:
         console.print(
             f"Stopped and saved. Continue with:\n  bagreid train {args.config} "
-            f"--resume-from {stop.checkpoint}", highlight=False, soft_wrap=True,
+            f"--resume-from {stop.checkpoint}",
+            highlight=False,
+            soft_wrap=True,
         )
         return 3
     console.print(f"See the run: bagreid report {work_dir}", highlight=False)

@@ -76,9 +76,9 @@ def balanced_assignment(logits: Tensor, candidates: Tensor) -> Tensor:
 def _common_identities(candidates: Tensor) -> Tensor:
     """The ``(1, n)`` ascending identities that all rows share."""
     ordered = candidates.sort(dim=1).values
-    first = ordered[0][ordered[0] >= 0].unique()
+    first: Tensor = torch.unique(ordered[0][ordered[0] >= 0])
     for row, listed in enumerate(ordered):
-        if not torch.equal(listed[listed >= 0].unique(), first):
+        if not torch.equal(torch.unique(listed[listed >= 0]), first):
             raise ValueError(
                 f"balanced assignment takes one bag: image {row} has other candidates than image 0"
             )

@@ -8,8 +8,8 @@ expectation (`presence`). One sweep is
     q(k) ∝ prior(k) · P_teacher(k)^t · exp(β · Σⱼ a·qⱼ(k)),
 
 where j runs over the other images of the draw, and a is their row-normalised Gaussian likeness,
-each image's width being its median squared distance to the others (local scaling, after
-Zelnik-Manor and Perona, NIPS 2004). Nothing reaches beyond a draw, so the ranks of a distributed
+each image's width being a share of its median squared distance to the others (local scaling,
+after Zelnik-Manor and Perona, NIPS 2004). Nothing reaches beyond a draw, so the ranks of a distributed
 run, which hold whole draws, infer what one process would.
 
 Shape letters: N images, K candidates, U identities of the batch, G groups, A appearance.
@@ -34,6 +34,8 @@ class PosteriorConfig:
 
     neighbour_weight: float = 0.5
     """β: how strongly images of one draw that look alike pull each other; 0 switches it off."""
+    neighbour_width: float = 0.25
+    """Width of the likeness, as a share of the median squared distance within the draw."""
     sweeps: int = 3
     """Mean-field sweeps over the batch."""
     presence: float = 0.5
@@ -44,6 +46,8 @@ class PosteriorConfig:
         """Checks the numbers."""
         if self.neighbour_weight < 0 or self.presence < 0 or self.sweeps < 1:
             raise ValueError("neighbour_weight and presence must be >= 0, sweeps >= 1")
+        if self.neighbour_width <= 0:
+            raise ValueError("neighbour_width must be positive")
 
 
 class Posterior(NamedTuple):
@@ -90,7 +94,7 @@ def infer_posterior(
     wide = space.spread(unary.masked_fill(space.padding, -torch.inf), -torch.inf)
     current = wide.log_softmax(dim=1)
     if config.neighbour_weight > 0 and teacher_weight > 0:
-        likeness = draw_affinity(appearance, space.group_of)
+        likeness = draw_affinity(appearance, space.group_of, width=config.neighbour_width)
         strength = config.neighbour_weight * teacher_weight
         for _ in range(config.sweeps):
             current = (wide + strength * (likeness @ current.exp())).log_softmax(dim=1)
@@ -101,12 +105,13 @@ def infer_posterior(
     return Posterior(probability, candidates.gather(1, best[:, None]).squeeze(1), confidence)
 
 
-def draw_affinity(appearance: Tensor, group_of: Tensor) -> Tensor:
+def draw_affinity(appearance: Tensor, group_of: Tensor, *, width: float) -> Tensor:
     """Row-normalised likeness of images of one draw.
 
     Args:
         appearance: ``(N, A)``.
         group_of: ``(N, G)`` one-hot.
+        width: Width of the kernel, as a share of each image's median squared distance.
 
     Returns:
         ``(N, N)``: rows sum to 1 (0 for an image alone in its draw), the diagonal is 0.
@@ -114,7 +119,7 @@ def draw_affinity(appearance: Tensor, group_of: Tensor) -> Tensor:
     distances = squared_distances(appearance)
     together = (group_of @ group_of.T) > 0
     together = together & ~torch.eye(len(distances), dtype=torch.bool, device=distances.device)
-    width = distances.masked_fill(~together, torch.nan).nanmedian(dim=1, keepdim=True).values
-    width = torch.where(width > 0, width, torch.ones_like(width))  # alone, or all alike
-    likeness = (-distances / width).exp().masked_fill(~together, 0.0)
+    scale = distances.masked_fill(~together, torch.nan).nanmedian(dim=1, keepdim=True).values
+    scale = torch.where(scale > 0, width * scale, torch.ones_like(scale))  # alone, or all alike
+    likeness = (-distances / scale).exp().masked_fill(~together, 0.0)
     return likeness / likeness.sum(dim=1, keepdim=True).clamp(min=1e-12)

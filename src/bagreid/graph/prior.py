@@ -31,6 +31,8 @@ class BagPrior(nn.Module):
     weight: Tensor
     responsibility: Tensor
     expectation: Tensor
+    listed: Tensor
+    covered: Tensor
 
     def __init__(self, num_kinds: int, *, decay: float = 0.99) -> None:
         super().__init__()
@@ -38,6 +40,8 @@ class BagPrior(nn.Module):
         self.register_buffer("weight", torch.full((num_kinds,), 1.0 / num_kinds))
         self.register_buffer("responsibility", torch.full((num_kinds,), 1.0 / num_kinds))
         self.register_buffer("expectation", torch.full((num_kinds,), 1.0 / num_kinds))
+        self.register_buffer("listed", torch.zeros(num_kinds))
+        self.register_buffer("covered", torch.zeros(num_kinds))
 
     def mixture(self, evidence: Tensor) -> Tensor:
         """w̃ of each image: ``(N, K, S)`` evidence → ``(N, S)``, summing to 1 over its kinds."""
@@ -49,26 +53,35 @@ class BagPrior(nn.Module):
         """``(N, K, S)`` evidence → ``(N, K)`` prior probabilities, 0 in the padding."""
         return torch.einsum("nks,ns->nk", evidence, self.mixture(evidence))
 
+    @property
+    def reliability(self) -> Tensor:
+        """``(S,)``: how often a bag of each kind lists an image's identity; NaN before any."""
+        return self.listed / self.covered
+
     def responsibilities(self, evidence: Tensor, posterior: Tensor) -> Tensor:
-        """How far each kind of bag explains the posterior.
+        """How far each kind of bag explains the posterior, and how often it lists the identity.
 
         Args:
             evidence: ``(N, K, S)``.
             posterior: ``(N, K)``, 0 in the padding.
 
         Returns:
-            ``(2, S)``: the sums over the images of the responsibilities and of w̃.
+            ``(4, S)``: the sums over the images of the responsibilities and of w̃, then of the
+            posterior's share that the bags of each kind list, and of the images that they cover.
         """
         mixture = self.mixture(evidence)
         joint = evidence * mixture[:, None, :]
         given = joint / joint.sum(dim=2, keepdim=True).clamp(min=1e-12)
         explained = torch.einsum("nk,nks->s", posterior.to(given.dtype), given)
-        return torch.stack([explained, mixture.sum(dim=0)])
+        listed, covered = listed_share(evidence, posterior)
+        return torch.stack([explained, mixture.sum(dim=0), listed, covered])
 
     @torch.no_grad()
     def update(self, totals: Tensor, count: int) -> None:
         """One step of EM from `responsibilities`, summed over all ranks, of ``count`` images."""
-        explained, expected = totals / count
+        explained, expected, listed, covered = totals / count
+        self.listed.lerp_(listed, 1 - self.decay)
+        self.covered.lerp_(covered, 1 - self.decay)
         self.responsibility.lerp_(explained, 1 - self.decay)
         self.expectation.lerp_(expected, 1 - self.decay)
         target = self.weight * self.responsibility / self.expectation.clamp(min=1e-6)
@@ -76,17 +89,21 @@ class BagPrior(nn.Module):
         self.weight.lerp_(target / target.sum(), 1 - self.decay)
 
 
-def kind_reliability(evidence: Tensor, posterior: Tensor) -> Tensor:
-    """How often a random covering bag of each kind lists the image's identity.
+def listed_share(evidence: Tensor, posterior: Tensor) -> tuple[Tensor, Tensor]:
+    """How much of the posterior lies on identities that the bags of each kind list.
+
+    An identity that every covering bag of a kind lists counts fully, one that half of them list
+    half: it is the chance that a random covering bag of the kind lists the image's identity.
 
     Args:
-        evidence: ``(N, K, S)``; an identity that every bag of a kind lists has the largest value.
+        evidence: ``(N, K, S)``; an identity that all bags of a kind list has the largest value.
         posterior: ``(N, K)``.
 
     Returns:
-        ``(S,)`` expected share, taken over the images that a bag of the kind covers.
+        ``(S,)`` summed shares, and ``(S,)`` the number of images that a bag of the kind covers.
     """
     peak = evidence.amax(dim=1, keepdim=True)
-    listed = evidence / peak.clamp(min=1e-12)
+    chance = evidence / peak.clamp(min=1e-12)
     covered = (peak.squeeze(1) > 0).to(evidence.dtype)
-    return torch.einsum("nk,nks->s", posterior, listed) / covered.sum(dim=0).clamp(min=1)
+    listed = torch.einsum("nk,nks->s", posterior.to(evidence.dtype), chance)
+    return listed, covered.sum(dim=0)

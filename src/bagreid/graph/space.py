@@ -64,10 +64,10 @@ def label_space(candidates: Tensor, groups: Tensor, bag_labels: Tensor) -> Label
         The space. A required identity that no image of the batch has as candidate is left out.
     """
     padding = candidates < 0
-    identities = candidates[~padding].unique()
+    identities = torch.unique(candidates[~padding])
     u = len(identities)
     column = torch.searchsorted(identities, candidates.clamp(min=0)).masked_fill(padding, u)
-    distinct, group = groups.unique(return_inverse=True)
+    distinct, group = torch.unique(groups, return_inverse=True)
     group_of = torch.nn.functional.one_hot(group, len(distinct)).float()
     place = torch.searchsorted(identities, bag_labels.clamp(min=0)).clamp(max=max(u - 1, 0))
     known = (bag_labels >= 0) & (identities[place] == bag_labels)

@@ -155,4 +155,3 @@ class _GraphTerms(torch.autograd.Function):
             for_weight = -for_pairwise * gram
         grad.scatter_add_(1, target, -for_unary * soft)
         return grad, None, None, for_weight
-

@@ -30,7 +30,7 @@ def shared_candidates(candidates: Tensor) -> Tensor:
     if candidates.shape[1] == 1:
         shared = (candidates == candidates.T) & (candidates >= 0)
     else:
-        identities, column = candidates.clamp(min=-1).unique(return_inverse=True)
+        identities, column = torch.unique(candidates, return_inverse=True)
         member = torch.zeros(n, len(identities), device=candidates.device)
         member.scatter_(1, column, (candidates >= 0).float())
         shared = (member @ member.T) > 0
@@ -38,13 +38,18 @@ def shared_candidates(candidates: Tensor) -> Tensor:
     return shared
 
 
-def weak_triplet_loss(embeddings: Tensor, candidates: Tensor, *, margin: float) -> Tensor:
+def weak_triplet_loss(
+    embeddings: Tensor, candidates: Tensor, *, margin: float, labels: Tensor | None = None
+) -> Tensor:
     """Pulls the median possible kin closer than the nearest certain stranger, by a margin.
 
     Args:
         embeddings: ``(N, D)`` floating.
         candidates: ``(N, K)`` int64 identity indices, padded with −1.
         margin: Least gap, in the unit of the embeddings' Euclidean distance.
+        labels: ``(N,)`` pseudo labels. With them an image's positives are only the images of its
+            own label; negatives stay the certain strangers, so that a wrong label never pushes
+            two images of one person apart.
 
     Returns:
         Scalar, at least 0; exactly 0 (with zero gradient) if no image has a negative.
@@ -62,8 +67,9 @@ def weak_triplet_loss(embeddings: Tensor, candidates: Tensor, *, margin: float) 
     squared = norms[:, None] + norms[None, :] - 2 * (embeddings @ embeddings.T)
     distances = squared.clamp(min=1e-12).sqrt()
     positive = shared_candidates(candidates)
-    ordered = distances.masked_fill(~positive, torch.inf).sort(dim=1).values
-    middle = (positive.sum(dim=1) - 1) // 2
+    near = positive if labels is None else positive & (labels[:, None] == labels[None, :])
+    ordered = distances.masked_fill(~near, torch.inf).sort(dim=1).values
+    middle = (near.sum(dim=1) - 1) // 2
     to_positive = ordered.gather(1, middle[:, None]).squeeze(1)
     has_negative = ~positive.all(dim=1)
     # a finite stand-in where there is no negative keeps the gradient free of inf − inf

@@ -20,16 +20,6 @@ _SPEED_NOTES = {
     "learning_rate": ("Learning rate", "How far each step moves the weights."),
     "images_per_second": ("Images a second", "The speed of training."),
 }
-_BAG_NOTES = {
-    "prior": (
-        "Trust in each kind of bag",
-        "Its weight in the prior, learned from the data: together they make 100 %.",
-    ),
-    "reliability": (
-        "How far bags are believed",
-        "Estimated share of images whose person is on the label of a bag of that width.",
-    ),
-}
 _CMC_TICKS = (1, 5, 10, 20, 30, 40, 50)
 
 
@@ -108,7 +98,7 @@ def pseudo_label_charts(methods: Sequence[Method]) -> list[Chart]:
             "Share of images given another label than the time before.",
             shares=True,
         ),
-        *(_bag_kind_chart(methods[0], kind, *words) for kind, words in _BAG_NOTES.items()),
+        _reliability_chart(methods[0]),
     ]
     return [chart for chart in charts if chart]
 
@@ -144,9 +134,9 @@ def _cmc_curve(cmc: Sequence[float]) -> Curve:
     return Curve(np.arange(1, len(cmc) + 1, dtype=np.int64), np.array(cmc, np.float64))
 
 
-def _bag_kind_chart(method: Method, kind: str, title: str, note: str) -> Chart | None:
-    """One line for each width of bag."""
-    prefix = f"{kind}/"
+def _reliability_chart(method: Method) -> Chart | None:
+    """How far each width of bag is believed, one line each."""
+    prefix = "reliability/"
     widths = sorted(
         (name.removeprefix(prefix) for name in method.log.curves if name.startswith(prefix)),
         key=lambda width: (len(width), width),
@@ -161,7 +151,13 @@ def _bag_kind_chart(method: Method, kind: str, title: str, note: str) -> Chart |
         )
         for colour, width in enumerate(widths)
     ]
-    return line_chart(title, series, note=note, x_label=_step_label([method]), shares=True)
+    return line_chart(
+        "How far bags are believed",
+        series,
+        note="Estimated share of images whose person is on the label of a bag of that width.",
+        x_label=_step_label([method]),
+        shares=True,
+    )
 
 
 def _step_label(methods: Sequence[Method]) -> str:

@@ -43,8 +43,8 @@ class TrainingLog:
 
     Attributes:
         curves: By name: ``loss/TERM``, the step quantities, ``validation/rank1``,
-            ``validation/mean_ap``, and for bags of WIDTH folders ``prior/WIDTH`` (their weight in
-            the prior) or ``reliability/WIDTH``. Absent where nothing was logged.
+            ``validation/mean_ap``, and for bags of WIDTH folders ``reliability/WIDTH``. Absent
+            where nothing was logged.
         epochs: How many epochs were begun.
         last_step: The last step logged, ``None`` when there is none.
         seconds: From the first to the last step logged, pauses included.
@@ -79,11 +79,11 @@ class _Collector:
                 for key in _VALIDATION_CURVES:
                     if key in record:
                         self._put(f"validation/{key}", step, record.number(key))
-            case "prior" | "reliability" as kind:
+            case "reliability":
                 bags_of = record.child("bags_of")
                 for width in bags_of.data:
                     value = bags_of.number(width)
-                    self._put(f"{kind}/{width}", record.integer("step"), value)
+                    self._put(f"reliability/{width}", record.integer("step"), value)
             case _:
                 pass
 

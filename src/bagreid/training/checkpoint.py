@@ -78,7 +78,11 @@ def save_checkpoint(
     """
     path = checkpoint_path(folder, step)
     content = {
-        "format": FORMAT, "step": step, "config": config, "identities": identities, **state,
+        "format": FORMAT,
+        "step": step,
+        "config": config,
+        "identities": identities,
+        **state,
     }
     write_atomically(content, path)
     for old in list_checkpoints(folder)[:-keep]:

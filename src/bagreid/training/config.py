@@ -63,8 +63,8 @@ class LossConfig:
     triplet_margin: float = 1.2
     """Margin of the triplet loss, in Euclidean distance of the embeddings."""
     triplet_kin: Literal["candidates", "pseudo_labels"] = "candidates"
-    """Who is kin to whom: images whose candidate sets meet (the release), or whose pseudo labels
-    agree."""
+    """Whom an image is pulled to: images whose candidate sets meet its own (the release), or of
+    these only those of its own pseudo label. Images whose sets do not meet are pushed away."""
     triplet_normalised: bool = False
     """Compare L2-normalised embeddings, whose distances lie between 0 and 2."""
     label_smoothing: float = 0.0

@@ -56,8 +56,10 @@ def compute_loss(
         embedding = gather_rows(output.embedding, world)
         if config.triplet_normalised:
             embedding = F.normalize(embedding)
-        kin = targets.kin if config.triplet_kin == "candidates" else targets.label[:, None]
-        triplet = weak_triplet_loss(embedding, kin, margin=config.triplet_margin)
+        labels = targets.label if config.triplet_kin == "pseudo_labels" else None
+        triplet = weak_triplet_loss(
+            embedding, targets.kin, margin=config.triplet_margin, labels=labels
+        )
         total = total + config.triplet_weight * triplet
     return LossTerms(total, unary.detach(), pairwise.detach(), triplet.detach())
 

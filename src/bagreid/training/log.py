@@ -96,8 +96,9 @@ class RunLog:
     def advance(self, step: int, say: str | None = None) -> None:
         """Moves the progress line; without a terminal, a plain line now and then."""
         if self._live:
-            fields = {} if say is None else {"say": say}
-            self._progress.update(self._task, completed=step, **fields)
+            self._progress.update(self._task, completed=step)
+            if say is not None:
+                self._progress.update(self._task, say=say)
         elif self._console is not None and say is not None:
             now = time.monotonic()
             if now - self._said > 15 or step >= self._total:

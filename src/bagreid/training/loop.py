@@ -132,7 +132,7 @@ class Trainer:
             network = build_model(setup.model, len(catalog.identities))
         self.precision = _precision(setup.train.precision, world.device)
         self.memory_format = _memory_format(self.precision, world.device)
-        network = network.to(world.device, memory_format=self.memory_format)
+        network = network.to(world.device).to(memory_format=self.memory_format)
         self.network = synchronise_batch_norm(network, world)
         self.teacher = Teacher(self.network, setup.supervision.teacher_decay)
         self.supervisor.prior.to(world.device)
@@ -296,9 +296,7 @@ class Trainer:
         # what a network draws at random (stochastic depth) follows from the step and the rank
         torch.manual_seed(hash((self.setup.train.seed, self.step, self.world.rank)) % 2**63)
         question = self.supervisor.ask(batch).to(device)
-        images = batch.images.to(
-            device, memory_format=self.memory_format, non_blocking=True
-        )
+        images = batch.images.to(device, memory_format=self.memory_format, non_blocking=True)
         with self._autocast():
             output: ModelOutput = trained(images)
             with torch.no_grad():
@@ -353,11 +351,11 @@ class Trainer:
             pseudo_label_change=agreement.change,
         )
         if self.setup.supervision.needs_teacher:
-            weights = self.supervisor.prior.weight.tolist()
-            kinds = map(str, self.supervisor.kinds.tolist())
-            log.write(
-                "prior", self.step, epoch=epoch, bags_of=dict(zip(kinds, weights, strict=True))
-            )
+            found = self.supervisor.prior.reliability.tolist()
+            named = zip(map(str, self.supervisor.kinds.tolist()), found, strict=True)
+            known = {kind: share for kind, share in named if np.isfinite(share)}
+            if known:
+                log.write("reliability", self.step, epoch=epoch, bags_of=known)
         say = f"epoch {epoch + 1}/{self.setup.train.epochs}  loss {values['total']:.3f}"
         if agreement.accuracy is not None:
             say += f"  labels right {agreement.accuracy:.1%}"

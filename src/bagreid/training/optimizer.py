@@ -20,7 +20,8 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Op
     Returns:
         The optimiser; each group keeps its peak rate under ``peak``.
     """
-    body, head = [], []
+    body: list[nn.Parameter] = []
+    head: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             (body if name.startswith("backbone.") else head).append(parameter)

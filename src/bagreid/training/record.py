@@ -44,7 +44,10 @@ class PseudoLabelRecord:
         old, truth = self.label[at], self.truth[at]
         known, seen = truth >= 0, old >= 0
         self._counts += (
-            known.sum(), (known & (new == truth)).sum(), seen.sum(), (seen & (new != old)).sum(),
+            known.sum(),
+            (known & (new == truth)).sum(),
+            seen.sum(),
+            (seen & (new != old)).sum(),
         )
         self.label[at] = new
         self.confidence[at] = confidence.float().cpu().numpy()

@@ -5,6 +5,7 @@ Shape letters: N images, K candidates, S kinds of bag, F folders, B bags, A appe
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -84,15 +85,14 @@ class Question:
     groups: Tensor
     truth: Tensor
 
-
     def to(self, device: torch.device) -> Question:
         """The same with what the device computes on copied there, without waiting."""
-        moved = (
-            part.to(device, non_blocking=True)
-            for part in (self.candidates, self.evidence, self.bag_labels)
+        return dataclasses.replace(
+            self,
+            candidates=self.candidates.to(device, non_blocking=True),
+            evidence=self.evidence.to(device, non_blocking=True),
+            space=None if self.space is None else self.space.to(device),
         )
-        space = None if self.space is None else self.space.to(device)
-        return Question(*moved, space, self.groups, self.truth)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,10 +155,8 @@ class Supervisor:
             nothing = torch.empty(0)
             return Question(truth[:, None], nothing, nothing, None, batch.groups, truth)
         bag_labels = self.labels[batch.bags]
-        if self.config.candidates == "drawn_bag":
-            candidates = bag_labels
-        else:
-            candidates = self.identity[folder]
+        drawn = self.config.candidates == "drawn_bag"
+        candidates = bag_labels if drawn else self.identity[folder]
         evidence, space = torch.empty(0), None
         if self.config.needs_teacher:
             evidence = _evidence_of(candidates, self.identity[folder], self.evidence[folder])
@@ -245,7 +243,7 @@ def _evidence_of(candidates: Tensor, identity: Tensor, evidence: Tensor) -> Tens
 
 def _balanced(logits: Tensor, candidates: Tensor, groups: Tensor) -> Tensor:
     label = torch.empty(len(logits), dtype=torch.int64, device=logits.device)
-    for group in groups.unique():
+    for group in torch.unique(groups):
         mine = (groups == group).to(logits.device)
         label[mine] = balanced_assignment(logits[mine], candidates[mine])
     return label

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bagreid.graph import BagPrior, enforce_presence, infer_posterior
 from bagreid.graph.posterior import PosteriorConfig, draw_affinity
-from bagreid.graph.prior import kind_reliability
+from bagreid.graph.prior import listed_share
 from bagreid.graph.space import label_space
 from bagreid.plan.candidates import bag_candidates, folder_candidates, narrowest_candidates
 
@@ -73,7 +73,8 @@ def test_reliability_is_the_share_of_images_whose_bags_list_them() -> None:
     evidence = torch.zeros(2, 3, 1)
     evidence[:, :2, 0] = 0.5  # the bag lists the first two candidates of three
     posterior = torch.tensor([[0.9, 0.1, 0.0], [0.2, 0.2, 0.6]])
-    torch.testing.assert_close(kind_reliability(evidence, posterior), torch.tensor([0.7]))
+    listed, covered = listed_share(evidence, posterior)
+    torch.testing.assert_close(listed / covered, torch.tensor([0.7]))
 
 
 @given(st.integers(0, 10_000), st.integers(2, 5), st.floats(0.1, 1.5))
@@ -85,9 +86,7 @@ def test_presence_gives_everybody_their_floor_and_moves_no_more(
     group_of = torch.ones(10, 1)
     required = torch.ones(1, people, dtype=torch.bool)
     before = scores.softmax(dim=1)
-    after = enforce_presence(
-        scores, group_of, required, floor=floor, iterations=400
-    ).exp()
+    after = enforce_presence(scores, group_of, required, floor=floor, iterations=400).exp()
     asked = min(floor, 0.5 * 10 / people)
     assert (after.sum(dim=0) >= asked * 0.99).all()
     torch.testing.assert_close(after.sum(dim=1), torch.ones(10, dtype=torch.float64))
@@ -113,7 +112,7 @@ def test_affinity_stays_within_a_draw_and_sums_to_one() -> None:
     generator = torch.Generator().manual_seed(0)
     groups = torch.tensor([0, 0, 0, 1, 1, 2])
     group_of = torch.nn.functional.one_hot(groups).float()
-    likeness = draw_affinity(torch.randn(6, 4, generator=generator), group_of)
+    likeness = draw_affinity(torch.randn(6, 4, generator=generator), group_of, width=0.5)
     assert (likeness[groups[:, None] != groups[None, :]] == 0).all()
     torch.testing.assert_close(likeness.sum(dim=1), torch.tensor([1.0, 1, 1, 1, 1, 0]))
     assert likeness.diagonal().abs().max() == 0

@@ -66,9 +66,7 @@ def test_soft_targets_pass_gradcheck() -> None:
     def terms(z: torch.Tensor, a: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return graph_terms(z, candidates, weight, candidates[:, 0], a)
 
-    assert torch.autograd.gradcheck(
-        terms, (logits.requires_grad_(), appearance.requires_grad_())
-    )
+    assert torch.autograd.gradcheck(terms, (logits.requires_grad_(), appearance.requires_grad_()))
 
 
 def test_soft_unary_is_the_cross_entropy_of_the_distribution() -> None:

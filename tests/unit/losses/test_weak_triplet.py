@@ -71,6 +71,16 @@ def test_equal_images_give_a_finite_gradient() -> None:
     assert embeddings.grad.isfinite().all()
 
 
+def test_with_labels_only_equal_ones_are_pulled_and_only_strangers_pushed() -> None:
+    at = torch.tensor([[0.0], [1.0], [3.0], [0.5], [9.0]], dtype=torch.float64)
+    candidates = torch.tensor([[0, 1], [0, 1], [0, 1], [1, 2], [5, 6]])
+    labels = torch.tensor([0, 0, 1, 1, 5])
+    loss = weak_triplet_loss(at, candidates, margin=10.0, labels=labels)
+    # lower medians of {0, 1}, {0, 1}, {0, 2.5}, {0, 2.5}, {0} are 0; strangers: only the last
+    expected = sum(10 - gap for gap in (9.0, 8.0, 6.0, 8.5, 6.0)) / 5
+    assert loss.item() == pytest.approx(expected, abs=1e-5)
+
+
 def test_lengths_must_agree() -> None:
     with pytest.raises(ValueError, match="3 embeddings, candidates of 2 images"):
         weak_triplet_loss(torch.zeros(3, 2), torch.zeros(2, 1, dtype=torch.int64), margin=1.0)

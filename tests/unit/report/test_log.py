@@ -23,7 +23,7 @@ def test_every_quantity_becomes_a_curve(tmp_path: Path) -> None:
     assert set(log.curves) == {
         "loss/total", "loss/unary", "loss/pairwise", "learning_rate", "images_per_second",
         "pseudo_label_accuracy", "pseudo_label_change", "validation/rank1", "validation/mean_ap",
-        "prior/1", "prior/3", "prior/5",
+        "reliability/1", "reliability/3", "reliability/5",
     }  # fmt: skip
     assert log.curves["loss/total"].step.tolist() == list(range(0, 200, 10))
     assert log.curves["loss/total"].value[1] == 3 / 11
