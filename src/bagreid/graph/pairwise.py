@@ -8,6 +8,7 @@ Shape letters: N images, A appearance features.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -20,9 +21,11 @@ def squared_distances(features: Tensor) -> Tensor:
     Returns:
         ``(N, N)``, never negative, differentiable; the diagonal is zero up to rounding.
     """
-    norms = features.square().sum(dim=1)
-    products = features @ features.T
-    return (norms[:, None] + norms[None, :] - 2 * products).clamp(min=0)
+    # a difference of large numbers: never in the 16 bits of autocast
+    with torch.autocast(features.device.type, enabled=False):
+        norms = features.square().sum(dim=1)
+        products = features @ features.T
+        return (norms[:, None] + norms[None, :] - 2 * products).clamp(min=0)
 
 
 def gaussian_affinity(appearance: Tensor, *, sigma: float) -> Tensor:

@@ -7,14 +7,17 @@ kinds of bag,
     p(k | folder) = Σₛ w̃ₛ · evidence[folder, k, s],   w̃ₛ = wₛ / Σ of w over the folder's kinds,
 
 where evidence[·, k, s] draws an identity from a random covering bag of kind s. The weights w start
-equal and are fitted to the data by expectation-maximisation on the posteriors of training: the
-responsibility of kind s for an image is Σₖ q(k)·w̃ₛ·evidence[k, s] / p(k), and w is scaled by
-(mean responsibility) / (mean w̃), a running average of both being kept over the steps.
+at one over the kind's folders (a narrow bag says more) and are fitted to the data by
+expectation-maximisation on the posteriors of training: the responsibility of kind s for an image
+is Σₖ q(k)·w̃ₛ·evidence[k, s] / p(k), and w is scaled by (mean responsibility) / (mean w̃), a
+running average of both being kept over the steps.
 
 Shape letters: N images, K candidates, S kinds of bag.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +27,7 @@ class BagPrior(nn.Module):
     """The mixture over kinds of bag, with its weights as (saved, not learned) state.
 
     Args:
-        num_kinds: Number S of kinds.
+        kinds: The number of folders of each of the S kinds of bag.
         decay: Decay of the running averages of EM, a step.
     """
 
@@ -34,10 +37,12 @@ class BagPrior(nn.Module):
     listed: Tensor
     covered: Tensor
 
-    def __init__(self, num_kinds: int, *, decay: float = 0.99) -> None:
+    def __init__(self, kinds: Sequence[int], *, decay: float = 0.99) -> None:
         super().__init__()
         self.decay = decay
-        self.register_buffer("weight", torch.full((num_kinds,), 1.0 / num_kinds))
+        num_kinds = len(kinds)
+        start = 1.0 / torch.tensor(kinds, dtype=torch.float32)
+        self.register_buffer("weight", start / start.sum())
         self.register_buffer("responsibility", torch.full((num_kinds,), 1.0 / num_kinds))
         self.register_buffer("expectation", torch.full((num_kinds,), 1.0 / num_kinds))
         self.register_buffer("listed", torch.zeros(num_kinds))

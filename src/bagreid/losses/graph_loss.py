@@ -10,7 +10,8 @@ With P = softmax(logits), w = exp(−‖aᵢ−aⱼ‖²/σ)·[ŷᵢ≠ŷⱼ] an
 The largest thing here is the N × C table of logits (20 MB at N = 180, C = 28,310), so the terms are
 one autograd function that holds P and writes the gradient once: with V = w·P, the gradient of the
 pairwise term is −(2/N²)·(Pᵢ ⊙ (Vᵢ − (Pᵢ·Vᵢ))), and Pᵢ·Vᵢ = Σⱼ wᵢⱼ(Pᵢ·Pⱼ) is already known from the
-forward pass.
+forward pass. The two matrix products are the cost; under autocast they run in its 16-bit type, as
+every other matrix product of the step does, and everything else keeps the logits' precision.
 
 Shape letters: N images, C identities, K candidates, A appearance.
 """
@@ -114,16 +115,28 @@ def graph_terms(
         weight = gaussian_affinity(appearance.to(logits.dtype), sigma=sigma)
         weight = weight.masked_fill(labels[:, None] == labels[None, :], 0.0)
     soft = target_weight.to(logits.dtype)
-    terms: tuple[Tensor, Tensor] = _GraphTerms.apply(logits, target.clamp(min=0), soft, weight)
+    kind = logits.device.type
+    product = logits.dtype
+    if product is torch.float32 and torch.is_autocast_enabled(kind):
+        product = torch.get_autocast_dtype(kind)
+    with torch.autocast(kind, enabled=False):
+        terms: tuple[Tensor, Tensor] = _GraphTerms.apply(
+            logits, target.clamp(min=0), soft, weight, product
+        )
     return terms
 
 
 class _GraphTerms(torch.autograd.Function):
-    """(logits, target, target weight, pair weight) → (unary, pairwise), see the module's text."""
+    """(logits, target, target weight, pair weight, dtype of products) → (unary, pairwise)."""
 
     @staticmethod
     def forward(
-        ctx: Any, logits: Tensor, target: Tensor, soft: Tensor, weight: Tensor | None
+        ctx: Any,
+        logits: Tensor,
+        target: Tensor,
+        soft: Tensor,
+        weight: Tensor | None,
+        product: torch.dtype,
     ) -> tuple[Tensor, Tensor]:
         n = len(logits)
         p_NC = logits.softmax(dim=1)
@@ -131,17 +144,18 @@ class _GraphTerms(torch.autograd.Function):
         peak, place = logits.max(dim=1)
         log_sum = peak - p_NC.gather(1, place[:, None]).squeeze(1).log()
         unary = (soft * (log_sum[:, None] - logits.gather(1, target))).sum() / n
-        gram = None
+        gram = factor = None
         pairwise = logits.new_zeros(())
         if weight is not None:
-            gram = p_NC @ p_NC.T
+            factor = p_NC.to(product)
+            gram = (factor @ factor.T).to(p_NC.dtype)
             pairwise = -(weight * gram).sum() / n**2
-        ctx.save_for_backward(p_NC, target, soft, weight, gram)
+        ctx.save_for_backward(p_NC, target, soft, weight, gram, factor)
         return unary, pairwise
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        p_NC, target, soft, weight, gram = ctx.saved_tensors
+        p_NC, target, soft, weight, gram, factor = ctx.saved_tensors
         n = len(p_NC)
         for_unary, for_pairwise = gradients[0] / n, gradients[1] / n**2
         row = for_unary * soft.sum(dim=1)
@@ -151,7 +165,8 @@ class _GraphTerms(torch.autograd.Function):
         else:
             # w is symmetric, so both places of an image in a pair give the same gradient
             row = row + 2 * for_pairwise * (weight * gram).sum(dim=1)
-            grad = torch.addmm(row[:, None], weight * (-2 * for_pairwise), p_NC).mul_(p_NC)
+            mix = (weight * (-2 * for_pairwise)).to(factor.dtype)
+            grad = (mix @ factor).to(p_NC.dtype).add_(row[:, None]).mul_(p_NC)
             for_weight = -for_pairwise * gram
         grad.scatter_add_(1, target, -for_unary * soft)
-        return grad, None, None, for_weight
+        return grad, None, None, for_weight, None

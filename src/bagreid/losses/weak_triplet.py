@@ -38,6 +38,15 @@ def shared_candidates(candidates: Tensor) -> Tensor:
     return shared
 
 
+def _distances(embeddings: Tensor) -> Tensor:
+    """``(N, D)`` → ``(N, N)`` Euclidean distances, at least 1e-6, in the embeddings' precision."""
+    # a difference of large numbers: never in the 16 bits of autocast
+    with torch.autocast(embeddings.device.type, enabled=False):
+        norms = embeddings.square().sum(dim=1)
+        squared = norms[:, None] + norms[None, :] - 2 * (embeddings @ embeddings.T)
+        return squared.clamp(min=1e-12).sqrt()
+
+
 def weak_triplet_loss(
     embeddings: Tensor, candidates: Tensor, *, margin: float, labels: Tensor | None = None
 ) -> Tensor:
@@ -63,9 +72,7 @@ def weak_triplet_loss(
     """
     if len(embeddings) != len(candidates):
         raise ValueError(f"{len(embeddings)} embeddings, candidates of {len(candidates)} images")
-    norms = embeddings.square().sum(dim=1)
-    squared = norms[:, None] + norms[None, :] - 2 * (embeddings @ embeddings.T)
-    distances = squared.clamp(min=1e-12).sqrt()
+    distances = _distances(embeddings)
     positive = shared_candidates(candidates)
     near = positive if labels is None else positive & (labels[:, None] == labels[None, :])
     ordered = distances.masked_fill(~near, torch.inf).sort(dim=1).values

@@ -304,7 +304,8 @@ class Trainer:
                 teacher = self.teacher.network(images) if needed else None
         share = self.step / self.total_steps
         targets = self.supervisor.answer(question, output, teacher, share)
-        terms = compute_loss(output, targets, self.setup.loss, self.world)
+        with self._autocast():
+            terms = compute_loss(output, targets, self.setup.loss, self.world)
         self.optimizer.zero_grad(set_to_none=True)
         terms.total.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()

@@ -45,6 +45,12 @@ class SupervisionConfig:
     """Share of all steps at which the teacher begins to be trusted."""
     trust_until: float = 0.15
     """Share of all steps at which it is trusted fully; the weight rises linearly in between."""
+    prior_weight: float = 0.3
+    """Exponent of the bags' prior from `prior_until` on; it falls from 1 when the teacher is fully
+    trusted. The network learns the prior with its targets, and what it has learned would
+    otherwise be counted twice."""
+    prior_until: float = 0.5
+    """Share of all steps at which the prior's exponent reaches `prior_weight`."""
     prior_decay: float = 0.99
     """Decay of the running averages that estimate how reliable each kind of bag is, a step."""
     posterior: PosteriorConfig = field(default_factory=PosteriorConfig)
@@ -58,6 +64,8 @@ class SupervisionConfig:
             raise ValueError("decays lie from 0 to below 1")
         if not 0 <= self.trust_from <= self.trust_until <= 1:
             raise ValueError("0 <= trust_from <= trust_until <= 1 must hold")
+        if not 0 <= self.prior_weight <= 1 or not self.trust_until <= self.prior_until <= 1:
+            raise ValueError("0 <= prior_weight <= 1 and trust_until <= prior_until <= 1 must hold")
 
     @property
     def needs_teacher(self) -> bool:
@@ -144,7 +152,7 @@ class Supervisor:
         self.labels = torch.from_numpy(bag_candidates(bags.label_offset, bags.label))
         self.identity = torch.from_numpy(_folder_identities(bags, tables.identity, config))
         _check_covered(catalog, tables.identity)
-        self.prior = BagPrior(len(self.kinds), decay=config.prior_decay)
+        self.prior = BagPrior(self.kinds.tolist(), decay=config.prior_decay)
 
     def ask(self, batch: BagBatch) -> Question:
         """Looks a batch up in the tables; all on the CPU."""
@@ -196,7 +204,7 @@ class Supervisor:
         found = infer_posterior(
             candidate_scores(teacher.logits, question.candidates),
             question.candidates,
-            self.prior(question.evidence),
+            self.prior(question.evidence).pow(self.prior_exponent(share)),
             teacher.appearance,
             question.space,
             teacher_weight=self.trust(share),
@@ -211,6 +219,13 @@ class Supervisor:
         if share >= end:
             return 1.0
         return max(0.0, (share - start) / (end - start))
+
+    def prior_exponent(self, share: float) -> float:
+        """How far the bags' prior still counts when a share of all steps is done."""
+        start, end = self.config.trust_until, self.config.prior_until
+        if share >= end:
+            return self.config.prior_weight
+        return 1.0 - (1.0 - self.config.prior_weight) * max(0.0, (share - start) / (end - start))
 
 
 def _folder_identities(bags: BagTable, all_bags: IntArray, config: SupervisionConfig) -> IntArray:

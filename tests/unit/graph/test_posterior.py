@@ -58,7 +58,7 @@ def test_em_finds_how_reliable_each_kind_of_bag_is() -> None:
     evidence = torch.from_numpy(tables.evidence)[inner]
     true_weight = torch.tensor([0.6, 0.0, 0.1, 0.0, 0.3])
     mixture = torch.einsum("fks,s->fk", evidence, true_weight)
-    prior = BagPrior(5, decay=0.9)
+    prior = BagPrior([1, 2, 3, 4, 5], decay=0.9)
     for _ in range(400):
         at = torch.randint(len(inner), (500,), generator=generator)
         drawn = torch.multinomial(mixture[at], 1, generator=generator)

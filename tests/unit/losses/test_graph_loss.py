@@ -108,3 +108,17 @@ def test_bad_candidates_are_refused(candidates: torch.Tensor, sentence: str) -> 
 def test_a_width_of_zero_is_refused() -> None:
     with pytest.raises(ValueError, match="sigma must be positive"):
         graph_loss(torch.zeros(2, 4), torch.tensor([[0], [1]]), torch.zeros(2, 3), sigma=0.0)
+
+
+def test_under_autocast_only_the_products_are_rounded() -> None:
+    logits, candidates, appearance = random_case(2)
+    exact, rounded = logits.float().requires_grad_(), logits.float().requires_grad_()
+    a = graph_loss(exact, candidates, appearance.float())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        b = graph_loss(rounded, candidates, appearance.float())
+    a.total.backward()
+    b.total.backward()
+    assert b.total.dtype is torch.float32
+    assert a.unary.item() == b.unary.item()
+    torch.testing.assert_close(a.pairwise, b.pairwise, rtol=1e-2, atol=0)
+    torch.testing.assert_close(exact.grad, rounded.grad, rtol=0, atol=1e-4)
