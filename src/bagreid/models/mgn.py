@@ -13,9 +13,11 @@ import copy
 import re
 from typing import NamedTuple
 
-import timm
 import torch
 from torch import Tensor, nn
+
+from bagreid.models.backbone import create_backbone
+from bagreid.models.stride import keep_resolution
 
 REDUCED_DIM = 256
 """Length of each of the eight features."""
@@ -88,7 +90,7 @@ class MultiGranularityNetwork(nn.Module):
         self.num_classes = num_classes
         self.appearance_dim = REDUCED_DIM
         self.embedding_dim = REDUCED_DIM * len(HEADS)
-        resnet = timm.create_model("resnet50", pretrained=pretrained, num_classes=0)
+        resnet = create_backbone("resnet50", pretrained=pretrained)
         stem = ("conv1", "bn1", "act1", "maxpool", "layer1")
         first, *others = resnet.get_submodule("layer3").children()
         later, last = nn.Sequential(*others), resnet.get_submodule("layer4")
@@ -96,7 +98,7 @@ class MultiGranularityNetwork(nn.Module):
         self.backone1 = nn.Sequential(*map(resnet.get_submodule, stem))
         self.backone2 = nn.Sequential(resnet.get_submodule("layer2"), first)
         self.p1 = nn.Sequential(copy.deepcopy(later), copy.deepcopy(last))
-        _keep_resolution(last)
+        keep_resolution(last)
         self.p2 = nn.Sequential(copy.deepcopy(later), copy.deepcopy(last))
         self.p3 = nn.Sequential(later, last)
         reduction = _reduction()
@@ -135,14 +137,6 @@ class MultiGranularityNetwork(nn.Module):
             self.get_submodule(f"reduction_{index}")(vector).flatten(1)
             for index, vector in enumerate(pooled)
         ]
-
-
-def _keep_resolution(stage: nn.Module) -> None:
-    """Takes the stride out of a stage, whose first block halves the resolution."""
-    for name in ("0.conv2", "0.downsample.0"):
-        convolution = stage.get_submodule(name)
-        assert isinstance(convolution, nn.Conv2d)
-        convolution.stride = (1, 1)
 
 
 def _reduction() -> nn.Sequential:

@@ -10,10 +10,16 @@ from typing import Any, Literal, NamedTuple
 
 import timm
 import torch
+from timm.models.resnet import ResNet
 from torch import Tensor, nn
 
 from bagreid.contracts import BagreidError
+from bagreid.models.backbone import create_backbone
 from bagreid.models.mgn import MultiGranularityNetwork
+from bagreid.models.stride import keep_resolution
+
+_ANY_SIZE_ON_DEMAND = ("timm.models.vision_transformer", "timm.models.deit", "timm.models.eva")
+"""timm's files whose models take images of any size if asked to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +82,9 @@ class ReidNetwork(nn.Module):
         self.backbone = _create_backbone(config)
         self.stage, reduction_channels = _first_stage(self.backbone)
         self.appearance_dim = reduction_channels
-        self.embedding_dim = int(self.backbone.num_features)
+        # some backbones widen the pooled features by a layer before the classifier
+        wide = getattr(self.backbone, "head_hidden_size", None)
+        self.embedding_dim = int(wide or self.backbone.num_features)
         self.neck: nn.Module = nn.Identity()
         if config.neck == "bn":
             neck = nn.BatchNorm1d(self.embedding_dim)
@@ -88,9 +96,16 @@ class ReidNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> ModelOutput:
         """``(N, 3, H, W)`` normalised images → `ModelOutput`."""
-        final, maps = self.backbone.forward_intermediates(
-            images, indices=[self.stage], output_fmt="NCHW"
-        )
+        try:
+            final, maps = self.backbone.forward_intermediates(
+                images, indices=[self.stage], output_fmt="NCHW"
+            )
+        except AssertionError as error:
+            raise BagreidError(
+                f"'{self.config.backbone}' does not take images of {images.shape[2]}×"
+                f"{images.shape[3]} ({str(error).rstrip('.')})",
+                remedy="Set --augment.height and --augment.width to what it takes",
+            ) from error
         embedding = self.backbone.forward_head(final, pre_logits=True)
         # the pooled maps and the scores leave in float32: distances and softmax need the digits
         embedding = embedding.float() if embedding.dtype != torch.float64 else embedding
@@ -123,27 +138,23 @@ def build_model(config: ModelConfig, num_classes: int) -> ReidModel:
 
 def _create_backbone(config: ModelConfig) -> Any:
     """A module with timm's surface, which nn.Module's type does not know."""
-    if not timm.is_model(config.backbone):
-        near = ", ".join(timm.list_models(f"*{config.backbone}*")[:5])
-        raise BagreidError(
-            f"timm has no model named '{config.backbone}'",
-            remedy=f"Near it: {near}" if near else "List them with timm.list_models()",
-        )
-    options: dict[str, Any] = {} if config.last_stride == 2 else {"output_stride": 16}
-    try:
-        backbone = timm.create_model(
-            config.backbone, pretrained=config.pretrained, num_classes=0, **options
-        )
-    except (TypeError, AssertionError) as error:
-        raise BagreidError(
-            f"'{config.backbone}' cannot be built with last_stride {config.last_stride}: {error}",
-            remedy="Use --model.last-stride 2",
-        ) from error
+    name = config.backbone
+    options: dict[str, Any] = {}
+    if timm.is_model(name) and timm.models.model_entrypoint(name).__module__ in _ANY_SIZE_ON_DEMAND:
+        options["dynamic_img_size"] = True
+    backbone = create_backbone(name, pretrained=config.pretrained, **options)
     if not hasattr(backbone, "forward_intermediates"):
         raise BagreidError(
-            f"'{config.backbone}' gives no intermediate feature maps",
+            f"'{name}' gives no intermediate feature maps",
             remedy="Choose a model of timm.list_models() with forward_intermediates",
         )
+    if config.last_stride == 1:
+        if not isinstance(backbone, ResNet):
+            raise BagreidError(
+                f"'{name}' is no ResNet, so it has no last stride to change",
+                remedy="Use --model.last-stride 2",
+            )
+        keep_resolution(backbone.get_submodule("layer4"))
     return backbone
 
 
