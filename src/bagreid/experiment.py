@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -30,8 +29,8 @@ from bagreid.evaluation import (
     histogram_features,
     write_evaluation,
 )
-from bagreid.evaluation.files import write_beside
 from bagreid.evaluation.protocol import Extract
+from bagreid.files import write_json
 from bagreid.models import ReidNetwork, build_model
 from bagreid.recipes import RunConfig, as_plain, training_setup
 from bagreid.training.checkpoint import Checkpoint, read_checkpoint
@@ -62,12 +61,6 @@ class Outcome:
 
     training: TrainingResult
     evaluation: Evaluation | None
-
-
-def write_plain(value: Any, path: Path) -> None:
-    """Writes plain values as indented JSON, whole or not at all."""
-    with write_beside(path) as file:
-        file.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 
 def flat_options(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -177,7 +170,7 @@ def run_training(
         if resume_from is not None:
             _resume(trainer, config, read_checkpoint(resume_from), console)
         if world.is_main:
-            write_plain(as_plain(config), work_dir / "config.json")
+            write_json(work_dir / "config.json", as_plain(config))
         return _train_and_test(trainer, config, method, console)
 
 
@@ -370,14 +363,14 @@ def write_comparison(rows: list[Row], work_dir: Path, root: Path, title: str) ->
         }
         for row in rows
     ]
-    write_plain(
+    write_json(
+        work_dir / "comparison.json",
         {
             "schema": "bagreid.comparison/1",
             "root": str(root.resolve()),
             "title": title,
             "methods": methods,
         },
-        work_dir / "comparison.json",
     )
 
 

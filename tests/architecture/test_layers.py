@@ -11,10 +11,10 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "bagreid"
 ORDER = (
-    "contracts", "world", "shards", "catalog", "plan", "data", "models", "graph", "losses",
+    "contracts", "files", "world", "shards", "catalog", "plan", "data", "models", "graph", "losses",
     "training", "evaluation", "report", "recipes", "experiment", "cli",
 )  # fmt: skip
-TORCHLESS = ("contracts", "shards", "catalog", "plan", "report")
+TORCHLESS = ("contracts", "files", "shards", "catalog", "plan", "report")
 STRANGERS = {("evaluation", "training")}
 FILES = sorted(SOURCE.rglob("*.py"))
 

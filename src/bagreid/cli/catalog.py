@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from bagreid.cli.parsing import parse_options
 from bagreid.contracts import BagreidError
+from bagreid.files import write_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,10 +49,10 @@ def main(argv: Sequence[str], *, prog: str) -> int:
     Returns:
         The exit code.
     """
-    args = tyro.cli(
+    args = parse_options(
         CatalogArgs,
+        argv,
         prog=prog,
-        args=list(argv),
         description="Indexes an archive in place, unpacking nothing, and prints what it holds.",
     )
     from rich.console import Console
@@ -205,7 +207,6 @@ def _first(console: Console, what: str, names: Sequence[str], total: int) -> Non
 
 
 def _write_json(path: Path, catalog: Catalog) -> None:
-    import orjson
 
     from bagreid.catalog.published import count_all, is_full_set
 
@@ -219,9 +220,4 @@ def _write_json(path: Path, catalog: Catalog) -> None:
         "test_protocol": asdict(catalog.test_protocol()),
         "findings": catalog.findings.to_json(),
     }
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        partial.write_bytes(orjson.dumps(data, option=orjson.OPT_INDENT_2))
-        partial.replace(path)
-    except OSError as error:
-        raise BagreidError(f"cannot be written ({error.strerror})", path=path) from error
+    write_json(path, data)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import tyro
 from rich.console import Console
 
+from bagreid.cli.parsing import parse_options
 from bagreid.contracts import BagreidError
 
 if TYPE_CHECKING:
@@ -43,10 +43,14 @@ class DemoArgs:
     seed: int = 0
     """Determines everything random."""
 
+    def __post_init__(self) -> None:
+        if self.epochs is not None and self.epochs < 1:
+            raise ValueError(f"epochs must be at least 1, not {self.epochs}")
+
 
 def main(argv: Sequence[str], *, prog: str) -> int:
     """Makes or opens an archive, trains, tests, compares, reports."""
-    args: DemoArgs = tyro.cli(DemoArgs, prog=prog, description=DESCRIPTION, args=list(argv))
+    args = parse_options(DemoArgs, argv, prog=prog, description=DESCRIPTION)
     from bagreid.catalog import open_catalog
     from bagreid.experiment import comparison_table, folder_purity, write_comparison
     from bagreid.report import write_report

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from bagreid.cli.parsing import parse_options
 from bagreid.contracts import BagreidError, Convention
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def main(argv: Sequence[str], *, prog: str) -> int:
     Returns:
         The exit code.
     """
-    args = tyro.cli(EvaluateArgs, prog=prog, args=list(argv), description=DESCRIPTION)
+    args = parse_options(EvaluateArgs, argv, prog=prog, description=DESCRIPTION)
     from rich.console import Console
 
     from bagreid.evaluation import write_evaluation

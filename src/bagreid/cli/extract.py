@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from bagreid.cli.parsing import parse_options
 from bagreid.contracts import Split
 
 
@@ -53,10 +54,10 @@ def main(argv: Sequence[str], *, prog: str) -> int:
     Returns:
         The exit code.
     """
-    args = tyro.cli(
+    args = parse_options(
         ExtractArgs,
+        argv,
         prog=prog,
-        args=list(argv),
         description="Writes the flip-summed, L2-normalised features of an archive's test images.",
     )
     from rich.console import Console

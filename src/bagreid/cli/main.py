@@ -57,14 +57,15 @@ def main(argv: Sequence[str]) -> int:
     verb = argv[0]
     if verb not in VERBS:
         near = difflib.get_close_matches(verb, VERBS, n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
-        print(f"bagreid: there is no verb '{verb}'.{hint}\n\n{usage()}", file=sys.stderr)
+        hint = f"Did you mean '{near[0]}'?" if near else f"The verbs are {', '.join(VERBS)}."
+        print(f"bagreid: there is no verb '{verb}'. {hint}", file=sys.stderr)
         return 2
     module = importlib.import_module(f"bagreid.cli.{verb}")
     try:
         code: int = module.main(argv[1:], prog=f"bagreid {verb}")
     except BagreidError as error:
-        print(f"bagreid {verb}: {error}", file=sys.stderr)
+        # what another library said may have line breaks in it
+        print(f"bagreid {verb}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"bagreid {verb}: interrupted", file=sys.stderr)

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import tyro
 
+from bagreid.cli.parsing import parse_options
+
 
 @dataclass(frozen=True, kw_only=True)
 class Args:
@@ -32,10 +34,10 @@ def main(argv: Sequence[str], *, prog: str) -> int:
     Returns:
         The exit code, 0.
     """
-    args = tyro.cli(
+    args = parse_options(
         Args,
+        argv,
         prog=prog,
-        args=list(argv),
         description="Write one self-contained HTML page about a run: results, curves, ranked "
         "lists, bags with their pseudo labels, configuration. The page holds images of people: "
         "do not publish it.",

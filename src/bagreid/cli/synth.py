@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from bagreid.contracts import BagreidError
+from bagreid.cli.parsing import parse_options
 from bagreid.data.synthetic.config import SyntheticConfig
 
 if TYPE_CHECKING:
@@ -42,6 +42,12 @@ class SynthArgs:
     contact_sheet: Path | None = None
     """Also draw some of its people, a row each, to this image file (.png or .jpg)."""
 
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"workers must be at least 1, not {self.workers}")
+        if self.contact_sheet is not None and self.contact_sheet.suffix not in _PICTURES:
+            raise ValueError(f"contact-sheet must end in one of {', '.join(_PICTURES)}")
+
 
 def main(argv: Sequence[str], *, prog: str) -> int:
     """Parses, writes the archive, and says what it holds.
@@ -53,16 +59,12 @@ def main(argv: Sequence[str], *, prog: str) -> int:
     Returns:
         The exit code.
     """
-    try:
-        args = tyro.cli(
-            SynthArgs,
-            prog=prog,
-            args=list(argv),
-            description="Makes a synthetic archive: procedural people, in the released layout.",
-        )
-        _check(args)
-    except ValueError as error:
-        raise BagreidError(str(error), remedy=f"See '{prog} --help'") from error
+    args = parse_options(
+        SynthArgs,
+        argv,
+        prog=prog,
+        description="Makes a synthetic archive: procedural people, in the released layout.",
+    )
     summary = _write(args)
     if args.contact_sheet is not None:
         from bagreid.data.synthetic.contact_sheet import write_contact_sheet
@@ -70,14 +72,6 @@ def main(argv: Sequence[str], *, prog: str) -> int:
         write_contact_sheet(args.contact_sheet, args.archive)
     _report(summary, args)
     return 0
-
-
-def _check(args: SynthArgs) -> None:
-    """Refuses what does not concern the archive itself, before anything is made."""
-    if args.workers < 1:
-        raise ValueError(f"workers must be at least 1, not {args.workers}")
-    if args.contact_sheet is not None and args.contact_sheet.suffix not in _PICTURES:
-        raise ValueError(f"contact-sheet must end in one of {', '.join(_PICTURES)}")
 
 
 def _write(args: SynthArgs) -> ArchiveSummary:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import re
 import runpy
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_type_hints
 
 import tyro
 from rich.console import Console
 
+from bagreid.cli.parsing import parse_options
 from bagreid.contracts import BagreidError
 from bagreid.recipes import RunConfig
 
@@ -49,10 +53,8 @@ def load_config(path: Path) -> RunConfig:
         raise BagreidError("there is no such configuration", path=path, remedy="See configs/")
     try:
         found = runpy.run_path(str(path)).get("config")
-    except Exception as error:
-        raise BagreidError(
-            f"the configuration fails: {type(error).__name__}: {error}", path=path
-        ) from error
+    except (Exception, SystemExit) as error:
+        raise _explain(error, path) from error
     if not isinstance(found, RunConfig):
         raise BagreidError(
             "the configuration binds no `config` of type RunConfig",
@@ -60,6 +62,45 @@ def load_config(path: Path) -> RunConfig:
             remedy="Write config = some_recipe(), as the files in configs/ do",
         )
     return found
+
+
+def _explain(error: BaseException, path: Path) -> BagreidError:
+    """Names the line of a configuration that failed, and the option it may have meant."""
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == str(path)
+    ]
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        lines.append(error.lineno)
+    position = f"line {lines[-1]}" if lines else None
+    unknown = _UNKNOWN.search(str(error)) if isinstance(error, TypeError) else None
+    if unknown is None:
+        message = f"the configuration fails: {type(error).__name__}: {error}"
+        return BagreidError(message, path=path, position=position)
+    part, name = unknown.groups()
+    known = [field.name for field in dataclasses.fields(_PARTS[part])] if part in _PARTS else []
+    near = difflib.get_close_matches(name, known, n=1)
+    listed = f"Its options are {', '.join(known)}" if known else "See bagreid train --help"
+    return BagreidError(
+        f"{part} has no option '{name}'",
+        path=path,
+        position=position,
+        remedy=f"Did you mean '{near[0]}'?" if near else listed,
+    )
+
+
+def _parts(form: type) -> dict[str, type]:
+    """A dataclass and all those nested in it, by name."""
+    found = {form.__name__: form}
+    for kind in get_type_hints(form).values():
+        if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+            found |= _parts(kind)
+    return found
+
+
+_PARTS = _parts(RunConfig)
+_UNKNOWN = re.compile(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'")
 
 
 def default_work_dir(config: Path) -> Path:
@@ -70,18 +111,25 @@ def default_work_dir(config: Path) -> Path:
 
 
 def parse(argv: Sequence[str], prog: str) -> TrainArgs:
-    """Parses the command line; the file named first gives the options' defaults."""
-    named = [word for word in argv[:1] if not word.startswith("-")]
-    run = load_config(Path(named[0])) if named else RunConfig()
+    """Parses the command line; the file that it names gives the options' defaults."""
+    leading = [Path(word) for word in argv[:1] if not word.startswith("-")]
+    scripts = [Path(word) for word in argv if word.endswith(".py")]
+    named = next(iter(leading or scripts), None)
+    run = RunConfig() if named is None else load_config(named)
     # no default for config itself: tyro asks for it where it is missing
-    args: TrainArgs = tyro.cli(
+    args = parse_options(
         TrainArgs,
+        argv,
         prog=prog,
         description=DESCRIPTION,
-        args=list(argv),
         default=TrainArgs(config=tyro.MISSING, run=run),
         config=(tyro.conf.AvoidSubcommands,),
     )
+    if args.config != named:
+        raise BagreidError(
+            f"options stand before the configuration {args.config}",
+            remedy="Name the configuration first, then the options that change it",
+        )
     return args
 
 
@@ -99,7 +147,7 @@ def main(argv: Sequence[str], *, prog: str) -> int:
     console = Console()
     try:
         run_training(
-            dataclasses.replace(args.run),
+            args.run,
             work_dir,
             console,
             resume_from=args.resume_from,

@@ -20,7 +20,7 @@ import orjson
 
 from bagreid.catalog import Catalog
 from bagreid.contracts import BagreidError, FloatArray, IntArray
-from bagreid.evaluation.files import write_beside, write_json
+from bagreid.files import write_beside, write_json
 
 SCHEMA = "bagreid.features/1"
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from bagreid.catalog import Catalog
 from bagreid.evaluation.features import ImageFeatures
-from bagreid.evaluation.files import write_json
 from bagreid.evaluation.ranking import RankingResult
+from bagreid.files import write_json
 
 SCHEMA = "bagreid.evaluation/1"
 """The format written here; `bagreid.report` reads it."""

@@ -9,8 +9,8 @@ expectation (`presence`). One sweep is
 
 where j runs over the other images of the draw, and a is their row-normalised Gaussian likeness,
 each image's width being a share of its median squared distance to the others (local scaling,
-after Zelnik-Manor and Perona, NIPS 2004). Nothing reaches beyond a draw, so the ranks of a distributed
-run, which hold whole draws, infer what one process would.
+after Zelnik-Manor and Perona, NIPS 2004). Nothing reaches beyond a draw, so the ranks of a
+distributed run, which hold whole draws, infer what one process would.
 
 Shape letters: N images, K candidates, U identities of the batch, G groups, A appearance.
 """

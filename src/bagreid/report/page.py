@@ -8,7 +8,7 @@ from pathlib import Path
 import jinja2
 
 from bagreid import __version__
-from bagreid.contracts import BagreidError
+from bagreid.files import write_beside
 from bagreid.report import curves
 from bagreid.report.archive import Archive
 from bagreid.report.bags import BagCard, bag_cards
@@ -143,12 +143,5 @@ def _log_remarks(method: Method) -> list[str]:
 
 
 def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise BagreidError(
-            f"cannot be written ({error.strerror})", path=path, remedy="Choose a place with --out"
-        ) from error
+    with write_beside(path, remedy="Choose a place with --out") as file:
+        file.write(text.encode())

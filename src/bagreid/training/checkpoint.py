@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 
 from bagreid.contracts import BagreidError
+from bagreid.files import write_beside
 from bagreid.models.weights import read_file
 
 FORMAT = "bagreid.checkpoint/1"
@@ -48,18 +48,10 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def write_atomically(content: Any, path: Path) -> None:
-    """Saves beside, flushes to the disk, then renames: the file is complete or absent."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".partial")
-    try:
-        with beside.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    """Saves tensors and plain values: the file is complete and on the disk, or absent."""
+    remedy = "Make room on the disk, or choose another --work-dir"
+    with write_beside(path, flush=True, remedy=remedy) as file:
+        torch.save(content, file)
 
 
 def save_checkpoint(

@@ -19,6 +19,8 @@ from rich.progress import (
 )
 from torch.utils.tensorboard import SummaryWriter
 
+from bagreid.files import write_beside
+
 
 def flatten(entry: dict[str, Any], prefix: str = "") -> dict[str, float]:
     """The numbers of a nested entry under ``outer/inner`` names."""
@@ -122,6 +124,5 @@ def _drop_later_lines(path: Path, done_steps: int) -> None:
             continue  # the line that was being written when the run was killed
         if step <= done_steps:
             kept.append(line)
-    beside = path.with_name(path.name + ".partial")
-    beside.write_bytes(b"".join(kept))
-    beside.replace(path)
+    with write_beside(path) as file:
+        file.writelines(kept)

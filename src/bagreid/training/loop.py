@@ -21,6 +21,7 @@ from bagreid.catalog import Catalog
 from bagreid.contracts import BagBatch, BagreidError
 from bagreid.data import AugmentConfig
 from bagreid.data.loader import bag_loader
+from bagreid.files import write_beside
 from bagreid.models import ModelConfig, ModelOutput, build_model
 from bagreid.models.batch_norm import synchronise_batch_norm
 from bagreid.models.weights import load_weights
@@ -388,18 +389,16 @@ class Trainer:
         if not self.world.is_main or self.setup.supervision.source == "truth":
             return
         seen = np.flatnonzero(self.record.label >= 0)
-        path = self.work_dir / "pseudo_labels.npz"
-        beside = path.with_name("pseudo_labels.partial.npz")
-        np.savez_compressed(
-            beside,
-            rows=seen,
-            pseudo_label=self.record.label[seen].astype(np.int64),
-            confidence=self.record.confidence[seen].astype(np.float32),
-            truth=self.record.truth[seen],
-            identities=self.catalog.identities,
-            root=np.array(str(self.catalog.root)),
-        )
-        beside.replace(path)
+        with write_beside(self.work_dir / "pseudo_labels.npz") as file:
+            np.savez_compressed(
+                file,
+                rows=seen,
+                pseudo_label=self.record.label[seen].astype(np.int64),
+                confidence=self.record.confidence[seen].astype(np.float32),
+                truth=self.record.truth[seen],
+                identities=self.catalog.identities,
+                root=np.array(str(self.catalog.root)),
+            )
 
 
 def _precision(name: str, device: torch.device) -> torch.dtype:

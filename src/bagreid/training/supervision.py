@@ -43,16 +43,19 @@ class SupervisionConfig:
     """Decay of the moving-average teacher, a step. Its weights are also the ones evaluated."""
     trust_from: float = 0.0
     """Share of all steps at which the teacher begins to be trusted."""
-    trust_until: float = 0.15
+    trust_until: float = 0.1
     """Share of all steps at which it is trusted fully; the weight rises linearly in between."""
-    prior_weight: float = 0.3
+    prior_weight: float = 0.2
     """Exponent of the bags' prior from `prior_until` on; it falls from 1 when the teacher is fully
     trusted. The network learns the prior with its targets, and what it has learned would
     otherwise be counted twice."""
-    prior_until: float = 0.5
+    prior_until: float = 0.3
     """Share of all steps at which the prior's exponent reaches `prior_weight`."""
     prior_decay: float = 0.99
     """Decay of the running averages that estimate how reliable each kind of bag is, a step."""
+    kin_from: float = 0.05
+    """Least posterior probability at which a candidate still counts as who an image may be, in
+    the triplet loss; 0 counts all of its bags' identities."""
     posterior: PosteriorConfig = field(default_factory=PosteriorConfig)
     """Options of our inference."""
 
@@ -211,7 +214,8 @@ class Supervisor:
             config=self.config.posterior,
         )
         own = question.candidates
-        return Targets(own, found.probability, found.label, found.confidence, own)
+        kin = own.masked_fill(found.probability < self.config.kin_from, PADDING)
+        return Targets(own, found.probability, found.label, found.confidence, kin)
 
     def trust(self, share: float) -> float:
         """How far the teacher is trusted when a share of all steps is done."""

@@ -162,7 +162,9 @@ def log_lines(steps: int = 40) -> list[dict[str, Any]]:
         if step % 100 == 90:
             part = {"epoch": step // 100, "step": step}
             lines.append({"kind": "validation", **part, "rank1": 0.3, "mean_ap": 0.2})
-            lines.append({"kind": "reliability", **part, "bags_of": {"1": 0.7, "3": 0.88, "5": 1.0}})
+            lines.append(
+                {"kind": "reliability", **part, "bags_of": {"1": 0.7, "3": 0.88, "5": 1.0}}
+            )
     return lines
 
 

@@ -11,6 +11,7 @@ from bagreid.data.synthetic import layout
 from bagreid.data.synthetic.cameras import GALLERY_CAMERA, QUERY_CAMERA
 from bagreid.data.synthetic.config import SyntheticConfig
 from bagreid.data.synthetic.shots import Shot, render
+from bagreid.files import write_beside
 
 PEOPLE = 8
 """Rows of the sheet."""
@@ -36,10 +37,8 @@ def write_contact_sheet(path: Path, config: SyntheticConfig) -> None:
     if kind == "PNG":
         # A palette of 256 colours: a third of the bytes, and no difference to the eye.
         sheet = sheet.quantize(256, method=Image.Quantize.MEDIANCUT)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    sheet.save(partial, kind, optimize=True)
-    partial.replace(path)
+    with write_beside(path) as file:
+        sheet.save(file, kind, optimize=True)
 
 
 def contact_sheet(config: SyntheticConfig) -> Image.Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +14,18 @@ from bagreid.contracts import BagreidError
 
 
 @contextmanager
-def write_beside(path: Path) -> Iterator[BinaryIO]:
+def write_beside(
+    path: Path, *, flush: bool = False, remedy: str | None = None
+) -> Iterator[BinaryIO]:
     """Opens ``NAME.partial`` for writing and renames it at the end; after an error it is removed.
+
+    Args:
+        path: The file that is complete afterwards, or untouched.
+        flush: Wait until the bytes are on the disk before the rename.
+        remedy: What to do where the file cannot be written.
+
+    Yields:
+        The open file.
 
     Raises:
         BagreidError: When the file cannot be written.
@@ -24,11 +35,16 @@ def write_beside(path: Path) -> Iterator[BinaryIO]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("wb") as file:
             yield file
+            if flush:
+                file.flush()
+                os.fsync(file.fileno())
         beside.replace(path)
     except BaseException as error:
         beside.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise BagreidError(f"cannot be written ({error.strerror})", path=path) from error
+            raise BagreidError(
+                f"cannot be written ({error.strerror})", path=path, remedy=remedy
+            ) from error
         raise
 
 
