@@ -15,6 +15,8 @@ from bagreid.contracts import BagreidError
 
 _Options = TypeVar("_Options")
 _FRAME = re.compile(r"[╭╮╰╯│─]+")
+_WHAT_FAILED = re.compile(r"^Error parsing (?:[a-zA-Z][\w.]*: )?")
+"""How a box begins; the name of an option stays, that of one of our classes or fields goes."""
 
 
 def parse_options(
@@ -60,4 +62,4 @@ def _refused_value(box: str) -> str | None:
     if not rows or rows[0] != "Value error":
         return None
     end = rows.index("", 1) if "" in rows[1:] else len(rows)
-    return " ".join(rows[1:end]).removeprefix("Error parsing ")
+    return _WHAT_FAILED.sub("", " ".join(rows[1:end]))
