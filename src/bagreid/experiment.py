@@ -31,7 +31,7 @@ from bagreid.evaluation import (
 )
 from bagreid.evaluation.protocol import Extract
 from bagreid.files import write_json
-from bagreid.models import ReidNetwork, build_model
+from bagreid.models import ReidModel, build_model
 from bagreid.recipes import RunConfig, as_plain, training_setup
 from bagreid.training.checkpoint import Checkpoint, read_checkpoint
 from bagreid.training.loop import Trainer, TrainingResult
@@ -100,7 +100,7 @@ def network_extract(
     """A network in evaluation mode as a function from catalog rows to features."""
 
     def embed(images: Tensor) -> Tensor:
-        assert isinstance(network, ReidNetwork)
+        assert isinstance(network, ReidModel)
         return network.embed(images)
 
     return partial(
@@ -162,6 +162,7 @@ def run_training(
     with open_world(config.train.device) as world:
         catalog = _open_together(config, world)
         trainer = Trainer(catalog, training_setup(config), world, work_dir)
+        _check_test_set(catalog, world, console)
         _say_what_is_left_out(trainer, catalog, console)
         if pretrained is not None:
             account = trainer.load_pretrained(pretrained)
@@ -182,6 +183,14 @@ def _open_together(config: RunConfig, world: World) -> Catalog:
     if world.is_main:
         barrier(world)
     return catalog
+
+
+def _check_test_set(catalog: Catalog, world: World, console: Console) -> None:
+    """Finds out before training, not after it, that there is nothing to test on."""
+    if catalog.test_protocol().queries:
+        catalog.check_test_protocol()
+    elif world.is_main:
+        console.print("The archive has no query images: nothing is evaluated.", highlight=False)
 
 
 def _say_what_is_left_out(trainer: Trainer, catalog: Catalog, console: Console) -> None:
