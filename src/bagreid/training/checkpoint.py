@@ -65,6 +65,9 @@ def save_checkpoint(
 ) -> Path:
     """Writes the checkpoint of a step and removes all but the newest ``keep``.
 
+    Checkpoints of later steps are left over from a run that this one replaces, or that it takes up
+    from an earlier step; they go too, or they would pass for the newest.
+
     Returns:
         The file written.
     """
@@ -77,8 +80,10 @@ def save_checkpoint(
         **state,
     }
     write_atomically(content, path)
-    for old in list_checkpoints(folder)[:-keep]:
-        old.unlink()
+    found = list_checkpoints(folder)
+    here = found.index(path) + 1
+    for other in (*found[: max(here - keep, 0)], *found[here:]):
+        other.unlink()
     return path
 
 
