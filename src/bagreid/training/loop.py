@@ -126,6 +126,11 @@ class Trainer:
                 f"{setup.plan.groups} groups a batch cannot be shared by {world.size} processes",
                 remedy=f"Set plan.groups to a multiple of {world.size}",
             )
+        if setup.plan.kind == "identities" and setup.supervision.source == "bag":
+            raise BagreidError(
+                "batches of identities are drawn by the truth, which training from bags never sees",
+                remedy="Set plan.kind to windows or bag_file, or supervision.source to truth",
+            )
         self.plan = make_plan(catalog, setup.plan, setup.train.seed)
         self.supervisor = Supervisor(catalog, setup.supervision)
         with torch.random.fork_rng(devices=[]):
