@@ -9,12 +9,15 @@ from torch import nn
 
 from bagreid.training.config import OptimizerConfig, ScheduleConfig
 
+_HEAD = ("neck.", "classifier.", "reduction_", "fc_id_")
+"""How the names of the parameters behind a backbone begin, MGN's included."""
+
 
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
     """An optimiser with the backbone and the head as its two groups.
 
     Args:
-        model: A network with a ``backbone``; everything else counts as head.
+        model: A network of `build_model`; its neck, reductions and classifiers are the head.
         config: The options.
 
     Returns:
@@ -24,7 +27,7 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Op
     head: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            (body if name.startswith("backbone.") else head).append(parameter)
+            (head if name.startswith(_HEAD) else body).append(parameter)
     head_rate = config.classifier_learning_rate or config.learning_rate
     groups = [
         {"params": body, "lr": config.learning_rate, "peak": config.learning_rate},
