@@ -7,7 +7,8 @@ loss. All methods of a seed answer the same queries, so differences are tested p
 McNemar test over all seeds' queries).
 
 Takes up to an hour on two cores: runs are dealt to as many processes as there are cores, each
-with one thread. A run that is finished is not run again while its work dir is kept.
+with one thread. A run that is finished is not run again while its work dir is kept, unless its
+configuration has changed.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from machine import write_result
 from scipy.stats import binomtest
 
 from bagreid.data.synthetic import SyntheticConfig, write_archive
-from bagreid.recipes import DataConfig, Method, demo, with_method
+from bagreid.recipes import DataConfig, Method, as_plain, demo, with_method
 
 METHODS: tuple[Method, ...] = get_args(Method)
 
@@ -69,15 +70,23 @@ def run(method: Method, seed: int, epochs: int, work_dir: Path) -> str:
 
     torch.set_num_threads(1)
     folder = work_dir / f"{method}-{seed}"
-    if not (folder / "evaluation.json").exists():
-        base = with_method(demo(), method)
-        train = dataclasses.replace(base.train, epochs=epochs, seed=seed, workers=0)
-        data = DataConfig(root=work_dir / f"archive-{seed}")
-        config = dataclasses.replace(base, train=train, data=data)
+    base = with_method(demo(), method)
+    train = dataclasses.replace(base.train, epochs=epochs, seed=seed, workers=0, validate_every=0)
+    data = DataConfig(root=work_dir / f"archive-{seed}")
+    config = dataclasses.replace(base, train=train, data=data)
+    if not is_finished(folder, as_plain(config)):
         with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - the null device is no path of ours
             run_training(config, folder, Console(file=nowhere), method=method)
     record = orjson.loads((folder / "evaluation.json").read_bytes())
     return f"{method} seed {seed}: rank-1 {record['cmc'][0]:.3f}"
+
+
+def is_finished(folder: Path, config: dict[str, Any]) -> bool:
+    """Whether a folder holds the result of just this configuration."""
+    if not (folder / "evaluation.json").exists():
+        return False
+    stored = orjson.loads((folder / "config.json").read_bytes())
+    return {name: stored.get(name) for name in config} == config
 
 
 def hits(method: str, seeds: int, work_dir: Path) -> np.ndarray[Any, np.dtype[np.bool_]]:

@@ -11,6 +11,8 @@ fi
 config=$1
 gpus=$2
 shift 2
-exec "${PYTHON:-python}" -m torch.distributed.run --nproc-per-node "$gpus" \
+python=${PYTHON:-$(dirname "$0")/../.venv/bin/python}
+[ -x "$python" ] || python=$(command -v "$python" || command -v python3)
+exec "$python" -m torch.distributed.run --nproc-per-node "$gpus" \
   --master-addr 127.0.0.1 --master-port "${MASTER_PORT:-29500}" \
   -m bagreid train "$config" "$@"

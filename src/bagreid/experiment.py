@@ -6,6 +6,7 @@ This is where training and evaluation meet: each hands the other nothing but cal
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import time
 from collections.abc import Iterator
@@ -18,8 +19,9 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, nn
+from torch import nn
 
+from bagreid import __version__
 from bagreid.catalog import Catalog, open_catalog
 from bagreid.contracts import BagreidError
 from bagreid.evaluation import (
@@ -31,7 +33,7 @@ from bagreid.evaluation import (
 )
 from bagreid.evaluation.protocol import Extract
 from bagreid.files import write_json
-from bagreid.models import ReidModel, build_model
+from bagreid.models import ReidModel, build_model, embedder
 from bagreid.recipes import RunConfig, as_plain, training_setup
 from bagreid.training.checkpoint import Checkpoint, read_checkpoint
 from bagreid.training.loop import Trainer, TrainingResult
@@ -98,11 +100,8 @@ def network_extract(
     network: nn.Module, catalog: Catalog, config: RunConfig, device: torch.device
 ) -> Extract:
     """A network in evaluation mode as a function from catalog rows to features."""
-
-    def embed(images: Tensor) -> Tensor:
-        assert isinstance(network, ReidModel)
-        return network.embed(images)
-
+    assert isinstance(network, ReidModel)
+    embed = embedder(network)
     return partial(
         _extract_in_evaluation_mode,
         network,
@@ -161,7 +160,12 @@ def run_training(
         torch.use_deterministic_algorithms(True)
     with open_world(config.train.device) as world:
         catalog = _open_together(config, world)
-        trainer = Trainer(catalog, training_setup(config), world, work_dir)
+        setup = training_setup(config)
+        if pretrained is not None or resume_from is not None:
+            # the weights come from a file: timm need not fetch any
+            own = dataclasses.replace(setup.model, pretrained=False)
+            setup = dataclasses.replace(setup, model=own)
+        trainer = Trainer(catalog, setup, world, work_dir)
         _check_test_set(catalog, world, console)
         _say_what_is_left_out(trainer, catalog, console)
         if pretrained is not None:
@@ -171,7 +175,16 @@ def run_training(
         if resume_from is not None:
             _resume(trainer, config, read_checkpoint(resume_from), console)
         if world.is_main:
-            write_json(work_dir / "config.json", as_plain(config))
+            started = {
+                "pretrained": None if pretrained is None else str(pretrained),
+                "resume_from": None if resume_from is None else str(resume_from),
+                "deterministic": deterministic,
+                "processes": world.size,
+                "device": str(world.device),
+                "bagreid": __version__,
+                "torch": torch.__version__,
+            }
+            write_json(work_dir / "config.json", as_plain(config) | {"started": started})
         return _train_and_test(trainer, config, method, console)
 
 
@@ -228,16 +241,18 @@ def _train_and_test(trainer: Trainer, config: RunConfig, method: str, console: C
         result = test(network).result
         return {"rank1": result.rank(1), "mean_ap": result.mean_ap}
 
-    watch = validate if has_test and config.train.validate_every else None
+    watch = validate if has_test and world.is_main else None
     trained = trainer.run(watch, console)
     evaluation = None
     if has_test and world.is_main:
         evaluation = test(trained.network)
         write_evaluation(evaluation.record, trainer.work_dir / "evaluation.json")
+        with trainer.open_log(None) as log:
+            scores = {"rank1": evaluation.result.rank(1), "mean_ap": evaluation.result.mean_ap}
+            log.write("validation", trainer.step, epoch=config.train.epochs - 1, **scores)
         print_result(evaluation, trained, console)
     if world.is_main:
         _list_broken(trained, evaluation, catalog, console)
-    barrier(world)
     return Outcome(trained, evaluation)
 
 
@@ -247,7 +262,7 @@ def print_result(evaluation: Evaluation, trained: TrainingResult, console: Conso
     low, high = result.rank1_interval
     text = (
         f"rank-1 {result.rank(1):.1%} ({low:.1%} to {high:.1%})  rank-5 {result.rank(5):.1%}  "
-        f"rank-10 {result.rank(10):.1%}  mAP {result.mean_ap:.1%}  [{result.convention}]"
+        f"rank-10 {result.rank(10):.1%}  mAP {result.mean_ap:.1%}  ({result.convention} convention)"
     )
     if trained.pseudo_label_accuracy is not None:
         text += f"  pseudo labels right {trained.pseudo_label_accuracy:.1%}"
@@ -309,7 +324,7 @@ def stage(console: Console, title: str) -> Iterator[None]:
     console.print(f"  [dim]{time.monotonic() - begun:.0f} s[/dim]")
 
 
-def test_histogram(catalog: Catalog, work_dir: Path, config: RunConfig) -> Row:
+def histogram_row(catalog: Catalog, work_dir: Path, config: RunConfig) -> Row:
     """The colour-histogram baseline, which learns nothing."""
     evaluation = evaluate_catalog(
         partial(histogram_features, catalog),
@@ -321,7 +336,7 @@ def test_histogram(catalog: Catalog, work_dir: Path, config: RunConfig) -> Row:
     return Row("histogram", "colour histogram", "none", evaluation)
 
 
-def test_untrained(catalog: Catalog, work_dir: Path, config: RunConfig) -> Row:
+def untrained_row(catalog: Catalog, work_dir: Path, config: RunConfig) -> Row:
     """The network as training begins with it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
@@ -334,10 +349,6 @@ def test_untrained(catalog: Catalog, work_dir: Path, config: RunConfig) -> Row:
     )
     write_evaluation(evaluation.record, work_dir / "untrained" / "evaluation.json")
     return Row("untrained", "untrained network", "none", evaluation)
-
-
-test_histogram.__test__ = False  # type: ignore[attr-defined]
-test_untrained.__test__ = False  # type: ignore[attr-defined]
 
 
 def trained_row(

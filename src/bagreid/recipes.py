@@ -116,7 +116,7 @@ def demo() -> RunConfig:
         ),
         optimizer=OptimizerConfig(name="adamw", learning_rate=2e-3, weight_decay=0.02),
         schedule=ScheduleConfig(kind="cosine", warmup=0.1),
-        train=TrainConfig(epochs=24, checkpoint_every=10_000),
+        train=TrainConfig(epochs=24, checkpoint_every=10_000, validate_every=8),
     )
 
 
@@ -178,6 +178,7 @@ def r50_sysu30k() -> RunConfig:
         augment=AugmentConfig(
             height=192,
             width=96,
+            test_size=(256, 128),
             resize=(224, 112),
             flip=0.5,
             jitter=(0.1, 0.1, 0.1, 0.0),

@@ -13,6 +13,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from bagreid.contracts import BagreidError
+
 
 @dataclass(frozen=True, slots=True)
 class World:
@@ -39,16 +41,19 @@ class World:
 def _pick_device(name: str, local_rank: int) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise BagreidError("no GPU is to be seen here", remedy="Choose device cpu or auto")
     return torch.device("cuda", local_rank) if name == "cuda" else torch.device(name)
 
 
 @contextmanager
-def open_world(device: str = "auto", timeout_minutes: float = 10.0) -> Iterator[World]:
+def open_world(device: str = "auto", timeout_minutes: float = 180.0) -> Iterator[World]:
     """Joins the processes that torchrun started, or stands alone where it started none.
 
     Args:
         device: ``auto`` (a GPU where there is one), ``cpu`` or ``cuda``.
-        timeout_minutes: How long a collective may wait for the other ranks.
+        timeout_minutes: How long a collective may wait for the other ranks; long enough for one
+            rank to index a whole archive or to test on it while the others wait.
 
     Yields:
         The world; its process group is taken down on leaving.

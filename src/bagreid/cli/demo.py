@@ -15,6 +15,7 @@ from bagreid.contracts import BagreidError
 
 if TYPE_CHECKING:
     from bagreid.catalog import Catalog
+    from bagreid.experiment import Row
     from bagreid.recipes import RunConfig
 
 DESCRIPTION = """Trains a network from bag labels alone and shows how well it finds people.
@@ -114,14 +115,14 @@ def _configure(args: DemoArgs, root: Path, catalog: Catalog) -> RunConfig:
     )
 
 
-def _compare(config: RunConfig, catalog: Catalog, work_dir: Path, console: Console) -> list:  # type: ignore[type-arg]
-    from bagreid.experiment import stage, test_histogram, test_untrained, trained_row
+def _compare(config: RunConfig, catalog: Catalog, work_dir: Path, console: Console) -> list[Row]:
+    from bagreid.experiment import histogram_row, stage, trained_row, untrained_row
     from bagreid.recipes import with_method
 
     work_dir.mkdir(parents=True, exist_ok=True)
     with stage(console, "1  The colour histogram and the untrained network"):
-        weak = [test_histogram(catalog, work_dir, config)]
-        weak.append(test_untrained(catalog, work_dir, config))
+        weak = [histogram_row(catalog, work_dir, config)]
+        weak.append(untrained_row(catalog, work_dir, config))
     with stage(console, "2  DGL from bag labels"):
         ours = trained_row(config, work_dir, console, "dgl", "DGL, ours", "bag labels")
     rows = [ours]

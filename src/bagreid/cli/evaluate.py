@@ -70,6 +70,10 @@ class EvaluateArgs:
     cache: Path | None = None
     """Folder for catalogs; without it $BAGREID_CACHE, or ~/.cache/bagreid."""
 
+    feature: Literal["backbone", "logits"] | None = None
+    """What is compared: the embedding, or all class logits (exactly, in far fewer dimensions);
+    by default what the checkpoint's run or its release compares."""
+
     batch_size: int = 128
     """Images at a time."""
 

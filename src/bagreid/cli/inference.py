@@ -26,6 +26,10 @@ class InferenceOptions(Protocol):
         """Images at a time."""
 
     @property
+    def feature(self) -> Literal["backbone", "logits"] | None:
+        """What is compared."""
+
+    @property
     def workers(self) -> int:
         """Processes that decode."""
 
@@ -53,7 +57,7 @@ def network_extractor(
         BagreidError: When the checkpoint is none, or several processes were started.
     """
     from bagreid.evaluation.extraction import extract_features, view_of_tests
-    from bagreid.models import load_for_inference
+    from bagreid.models import embedder, load_for_inference
     from bagreid.world import open_world
 
     with open_world(options.device) as world:
@@ -61,14 +65,16 @@ def network_extractor(
             raise BagreidError(
                 f"{world.size} processes were started", remedy="Start this verb without torchrun"
             )
-        model, meta = load_for_inference(checkpoint, world.device)
+        model, meta = load_for_inference(checkpoint, world.device, feature=options.feature)
+        Console(stderr=True).print(str(meta.report), highlight=False, soft_wrap=True)
+        embed = embedder(model)
         augment = view_of_tests(meta)
 
         def extract(rows: IntArray | range) -> ImageFeatures:
             side = "query" if rows == catalog.split("query") else "gallery"
             with progress_line(f"{side} features", "images") as progress:
                 return extract_features(
-                    model.embed,
+                    embed,
                     catalog,
                     rows,
                     augment,

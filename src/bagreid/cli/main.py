@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
         argv: The arguments behind the program's name.
 
     Returns:
-        The exit code: 0 done, 1 a check found faults, 2 bad usage or bad input.
+        The exit code: 0 done, 2 bad usage or bad input, 3 stopped and resumable, 130 interrupted.
     """
     if not argv or argv[0] in {"-h", "--help", "help"}:
         print(usage())

@@ -10,7 +10,6 @@ Shape letters: N images, H height, W width.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 from math import exp, log, sqrt
 from typing import NamedTuple
 
@@ -203,7 +202,6 @@ def _colour(view: Tensor, config: AugmentConfig, draws: Draws) -> ColourMap:
     return colour
 
 
-@lru_cache
 def _gains(config: AugmentConfig, draws: Draws) -> Tensor:
     """The gain of each colour channel, log-uniform around 1; ``(3, 1, 1)``."""
     gains = [exp((2 * u - 1) * config.cast) for u in (draws.red, draws.green, draws.blue)]

@@ -119,7 +119,11 @@ def draw_affinity(appearance: Tensor, group_of: Tensor, *, width: float) -> Tens
     distances = squared_distances(appearance)
     together = (group_of @ group_of.T) > 0
     together = together & ~torch.eye(len(distances), dtype=torch.bool, device=distances.device)
-    scale = distances.masked_fill(~together, torch.nan).nanmedian(dim=1, keepdim=True).values
-    scale = torch.where(scale > 0, width * scale, torch.ones_like(scale))  # alone, or all alike
+    # lower median by sorting: a median with its place has no deterministic form on GPUs
+    ordered = distances.masked_fill(~together, torch.inf).sort(dim=1).values
+    middle = (together.sum(dim=1, keepdim=True) - 1).clamp(min=0) // 2
+    scale = ordered.gather(1, middle)
+    usable = (scale > 0) & scale.isfinite()  # not so for an image alone, or all alike
+    scale = torch.where(usable, width * scale, torch.ones_like(scale))
     likeness = (-distances / scale).exp().masked_fill(~together, 0.0)
     return likeness / likeness.sum(dim=1, keepdim=True).clamp(min=1e-12)

@@ -8,6 +8,7 @@ from bagreid.models.network import (
     ReidModel,
     ReidNetwork,
     build_model,
+    embedder,
 )
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "ReidModel",
     "ReidNetwork",
     "build_model",
+    "embedder",
     "load_for_inference",
 ]

@@ -14,6 +14,7 @@ from bagreid.contracts import BagreidError
 from bagreid.models.mgn import HEADS, is_mgn
 from bagreid.models.network import ModelConfig, ReidModel, build_model
 from bagreid.models.weights import (
+    RELEASED_RESNET50,
     LoadReport,
     is_head,
     load_weights,
@@ -55,7 +56,8 @@ def load_for_inference(
         path: A checkpoint of `bagreid train` (its moving average is taken), a released ResNet-50
             (tested at 256×128, bicubic, as released) or MGN (at 384×128), or a bare ResNet-50.
         device: Where it will compute.
-        feature: What its ``embed`` gives; None takes what the checkpoint says.
+        feature: What it gives (`embedder`); None takes what the checkpoint's run compared, and
+            the logits of a released ResNet-50, as the released test does.
 
     Returns:
         The network in evaluation mode, and what is known of it.
@@ -68,6 +70,8 @@ def load_for_inference(
     run = content.get("config", {}) if isinstance(content, dict) else {}
     run = run if isinstance(run, dict) else {}
     form, tensors = to_our_names(state_dict_of(content, path))
+    if feature is None and form == RELEASED_RESNET50 and "classifier.weight" in tensors:
+        feature = "logits"
     config = _model_config(run, is_mgn(tensors), feature, path)
     num_classes = _num_classes(tensors)
     model = build_model(config, num_classes)

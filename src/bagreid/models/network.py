@@ -5,6 +5,7 @@ Shape letters: N images, C identities, D embedding, A appearance, H height, W wi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from bagreid.contracts import BagreidError
 from bagreid.models.backbone import create_backbone
 from bagreid.models.mgn import MultiGranularityNetwork
+from bagreid.models.projection import logit_factor, project_logits
 from bagreid.models.stride import keep_resolution
 
 _ANY_SIZE_ON_DEMAND = ("timm.models.vision_transformer", "timm.models.deit", "timm.models.eva")
@@ -127,6 +129,27 @@ class ReidNetwork(nn.Module):
 ReidModel = ReidNetwork | MultiGranularityNetwork
 """What can be trained and evaluated: ``model(images)`` has an ``embedding``, ``logits`` and an
 ``appearance``; ``model.embed(images)`` gives the features that evaluation compares."""
+
+
+def embedder(model: ReidModel) -> Callable[[Tensor], Tensor]:
+    """The features that evaluation compares, as a function of images.
+
+    Args:
+        model: A trained network; its classifier is read once, here.
+
+    Returns:
+        ``(N, 3, H, W)`` → ``(N, D)``. Where the network compares logits, features of at most D + 1
+        dimensions whose inner products are those of the logits (`bagreid.models.projection`).
+    """
+    if not isinstance(model, ReidNetwork) or model.config.embedding != "logits":
+        return model.embed
+    factor = logit_factor(model.classifier)
+
+    def project(images: Tensor) -> Tensor:
+        output: ModelOutput = model(images)
+        return project_logits(model.neck(output.embedding), factor)
+
+    return project
 
 
 def build_model(config: ModelConfig, num_classes: int) -> ReidModel:

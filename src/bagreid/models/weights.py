@@ -33,6 +33,10 @@ _WANTED = re.compile(r"GLOBAL ([\w.]+)")
 _REMEDY = "Give a file of tensors: a .pth or .pt state dict, a checkpoint of bagreid, .safetensors"
 
 
+RELEASED_RESNET50 = "released ResNet-50 of SYSU-30k"
+"""The form of ``net_6.pth`` and ``pretrained_model.pth``, which their test compares by logits."""
+
+
 @dataclass(frozen=True, slots=True)
 class LoadReport:
     """What became of the tensors of a weight file.
@@ -183,7 +187,7 @@ def to_our_names(tensors: dict[str, Tensor]) -> tuple[str, dict[str, Tensor]]:
         return "MGN", {released_name(name): value for name, value in tensors.items()}
     if any(name.startswith("classifier.classifier.0.") for name in tensors):
         head = "classifier.classifier.0."
-        return "released ResNet-50 of SYSU-30k", {
+        return RELEASED_RESNET50, {
             _rename(name, {head: "classifier.", "model.": "backbone."}): value
             for name, value in tensors.items()
         }

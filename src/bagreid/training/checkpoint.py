@@ -51,7 +51,10 @@ def write_atomically(content: Any, path: Path) -> None:
     """Saves tensors and plain values: the file is complete and on the disk, or absent."""
     remedy = "Make room on the disk, or choose another --work-dir"
     with write_beside(path, flush=True, remedy=remedy) as file:
-        torch.save(content, file)
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:  # torch does not pass on why its writer failed
+            raise BagreidError("cannot be written whole", path=path, remedy=remedy) from error
 
 
 def save_checkpoint(

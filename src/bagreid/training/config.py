@@ -92,7 +92,8 @@ class TrainConfig:
     keep_checkpoints: int = 2
     """How many of the newest checkpoints are kept."""
     validate_every: int = 0
-    """Epochs between two validations on the archive's test set; 0 validates only at the end."""
+    """Epochs between two validations on the archive's test set, beside the one at the end; 0 for
+    that one alone."""
 
     def __post_init__(self) -> None:
         """Checks the numbers."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 from rich.console import Console
@@ -37,7 +37,8 @@ class RunLog:
     """Writes what a run has to say; every call is cheap, and nothing is held back.
 
     Args:
-        work_dir: Gets ``log.jsonl`` (appended) and ``tensorboard/``.
+        work_dir: Gets ``log.jsonl`` (appended) and ``tensorboard/``; None writes nothing, as
+            ranks other than the first do.
         console: Where people read; None keeps silent.
         total_steps: Steps of the whole run.
         done_steps: Steps that an earlier part of the run has done. Lines of the log that a
@@ -45,13 +46,15 @@ class RunLog:
     """
 
     def __init__(
-        self, work_dir: Path, console: Console | None, *, total_steps: int, done_steps: int
+        self, work_dir: Path | None, console: Console | None, *, total_steps: int, done_steps: int
     ) -> None:
-        work_dir.mkdir(parents=True, exist_ok=True)
-        self.path = work_dir / "log.jsonl"
-        _drop_later_lines(self.path, done_steps)
-        self._file = self.path.open("ab")
-        self._board = SummaryWriter(str(work_dir / "tensorboard"), purge_step=done_steps)
+        self._file: BinaryIO | None = None
+        if work_dir is not None:
+            work_dir.mkdir(parents=True, exist_ok=True)
+            path = work_dir / "log.jsonl"
+            _drop_later_lines(path, done_steps)
+            self._file = path.open("ab")
+            self._board = SummaryWriter(str(work_dir / "tensorboard"), purge_step=done_steps)
         self._console = console
         self._live = console is not None and console.is_terminal
         self._said = 0.0
@@ -83,11 +86,14 @@ class RunLog:
         trace: TracebackType | None,
     ) -> None:
         self._progress.stop()
-        self._file.close()
-        self._board.close()
+        if self._file is not None:
+            self._file.close()
+            self._board.close()
 
     def write(self, kind: str, step: int, **entry: Any) -> None:
         """Writes one line of ``log.jsonl`` and its numbers to TensorBoard."""
+        if self._file is None:
+            return
         line = {"kind": kind, "step": step, "time": time.time(), **entry}
         self._file.write(orjson.dumps(line, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n")
         self._file.flush()

@@ -154,7 +154,7 @@ class Trainer:
         self.teacher.network.load_state_dict(self.network.state_dict())
         return str(report)
 
-    def state(self) -> dict[str, Any]:
+    def state(self, replaced: dict[int, int]) -> dict[str, Any]:
         """Everything that the next step depends on, as tensors and plain values."""
         return {
             "model": self.network.state_dict(),
@@ -163,7 +163,7 @@ class Trainer:
             "prior": self.supervisor.prior.state_dict(),
             "pseudo_label": torch.from_numpy(self.record.label),
             "confidence": torch.from_numpy(self.record.confidence),
-            "replaced": dict(self.replaced),
+            "replaced": replaced,
         }
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -180,23 +180,32 @@ class Trainer:
                 remedy="To start from its weights use --pretrained",
             )
         state = checkpoint.state
+        if len(state["pseudo_label"]) != len(self.record.label):
+            raise BagreidError(
+                f"the checkpoint knows {len(state['pseudo_label'])} train images, this archive "
+                f"has {len(self.record.label)}",
+                path=checkpoint.path,
+                remedy="To start from its weights use --pretrained",
+            )
         self.network.load_state_dict(state["model"])
         self.teacher.network.load_state_dict(state["teacher"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.supervisor.prior.load_state_dict(state["prior"])
         self.record.label[:] = state["pseudo_label"].numpy()
         self.record.confidence[:] = state["confidence"].numpy()
-        self.replaced = dict(state["replaced"])
+        # the counts are of all ranks together, so one rank carries them on
+        self.replaced = dict(state["replaced"]) if self.world.is_main else {}
         self.step = checkpoint.step
 
     def save(self) -> Path:
         """Writes a checkpoint (on the main rank) and returns its path."""
         folder = self.work_dir / "checkpoints"
+        replaced = self._all_replaced()
         if self.world.is_main:
             return save_checkpoint(
                 folder,
                 self.step,
-                self.state(),
+                self.state(replaced),
                 self.setup.resolved,
                 self.catalog.identities.tolist(),
                 keep=self.setup.train.keep_checkpoints,
@@ -221,7 +230,7 @@ class Trainer:
         """
         begun, first = time.monotonic(), self.step
         shown = console if self.world.is_main else None
-        with self._open_log(shown) as log, _stop_on_signals() as asked:
+        with self.open_log(shown) as log, _stop_on_signals() as asked:
             trained = self._wrapped()
             self._train(trained, log, asked, validate)
             path = self.save()
@@ -234,10 +243,9 @@ class Trainer:
             self.teacher.network, path, seconds, rate, accuracy, self._all_replaced()
         )
 
-    def _open_log(self, console: Console | None) -> RunLog:
-        folder = self.work_dir
-        if not self.world.is_main:
-            folder = self.work_dir / f"rank{self.world.rank}"
+    def open_log(self, console: Console | None) -> RunLog:
+        """The run's log, written on the main rank alone."""
+        folder = self.work_dir if self.world.is_main else None
         return RunLog(folder, console, total_steps=self.total_steps, done_steps=self.step)
 
     def _wrapped(self) -> nn.Module:
@@ -371,7 +379,7 @@ class Trainer:
     def _validate(self, epoch: int, validate: Validate | None, log: RunLog) -> None:
         every = self.setup.train.validate_every
         last = epoch + 1 == self.setup.train.epochs
-        if validate is None or (not last and (every == 0 or (epoch + 1) % every)):
+        if validate is None or last or every == 0 or (epoch + 1) % every:
             return
         log.write("validation", self.step, epoch=epoch, **validate(self.teacher.network, epoch))
 
@@ -411,7 +419,9 @@ def _precision(name: str, device: torch.device) -> torch.dtype:
         return torch.float32
     if name == "bf16" or device.type == "cuda":
         return torch.bfloat16
-    has_bf16 = torch.cpu.get_capabilities().get("avx512_bf16", False)
+    # newer than the oldest PyTorch supported; without it float32 is right, if slower
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    has_bf16 = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
     return torch.bfloat16 if has_bf16 else torch.float32
 
 
