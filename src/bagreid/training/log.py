@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from numbers import Real
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -28,8 +29,8 @@ def flatten(entry: dict[str, Any], prefix: str = "") -> dict[str, float]:
     for key, value in entry.items():
         if isinstance(value, dict):
             flat |= flatten(value, f"{prefix}{key}/")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            flat[prefix + key] = value
+        elif isinstance(value, Real) and not isinstance(value, bool):
+            flat[prefix + key] = float(value)
     return flat
 
 
