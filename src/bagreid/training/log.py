@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from numbers import Real
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
+import numpy as np
 import orjson
 from rich.console import Console
 from rich.progress import (
@@ -29,7 +29,7 @@ def flatten(entry: dict[str, Any], prefix: str = "") -> dict[str, float]:
     for key, value in entry.items():
         if isinstance(value, dict):
             flat |= flatten(value, f"{prefix}{key}/")
-        elif isinstance(value, Real) and not isinstance(value, bool):
+        elif isinstance(value, int | float | np.number) and not isinstance(value, bool):
             flat[prefix + key] = float(value)
     return flat
 
