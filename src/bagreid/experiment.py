@@ -329,11 +329,11 @@ def histogram_row(catalog: Catalog, work_dir: Path, config: RunConfig) -> Row:
     evaluation = evaluate_catalog(
         partial(histogram_features, catalog),
         catalog,
-        method="colour histogram",
+        method="histogram",
         convention=config.test.convention,
     )
     write_evaluation(evaluation.record, work_dir / "histogram" / "evaluation.json")
-    return Row("histogram", "colour histogram", "none", evaluation)
+    return Row("histogram", "histogram", "nothing", evaluation)
 
 
 def untrained_row(catalog: Catalog, work_dir: Path, config: RunConfig) -> Row:
@@ -344,11 +344,11 @@ def untrained_row(catalog: Catalog, work_dir: Path, config: RunConfig) -> Row:
     evaluation = evaluate_catalog(
         network_extract(network, catalog, config, torch.device("cpu")),
         catalog,
-        method="untrained network",
+        method="untrained",
         convention=config.test.convention,
     )
     write_evaluation(evaluation.record, work_dir / "untrained" / "evaluation.json")
-    return Row("untrained", "untrained network", "none", evaluation)
+    return Row("untrained", "untrained", "nothing", evaluation)
 
 
 def trained_row(
@@ -401,10 +401,10 @@ def comparison_table(rows: list[Row]) -> Table:
         title=f"{counts.queries} queries against {counts.gallery:,} gallery images",
         title_justify="left",
     )
-    table.add_column("method")
-    table.add_column("told")
-    for heading in ("rank-1", "95 %", "rank-5", "rank-10", "mAP", "labels right", "training"):
-        table.add_column(heading, justify="right")
+    table.add_column("method", no_wrap=True)
+    table.add_column("told", no_wrap=True)
+    for heading in ("rank-1", "95 %", "rank-5", "mAP", "labels", "time"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         result = row.evaluation.result
         low, high = result.rank1_interval
@@ -412,9 +412,8 @@ def comparison_table(rows: list[Row]) -> Table:
             row.name,
             row.supervision,
             f"[bold]{result.rank(1):.1%}[/bold]",
-            f"{low:.0%}–{high:.0%}",
+            f"{100 * low:.0f}–{100 * high:.0f}",
             f"{result.rank(5):.1%}",
-            f"{result.rank(10):.1%}",
             f"{result.mean_ap:.1%}",
             "" if row.accuracy is None else f"{row.accuracy:.1%}",
             "" if row.seconds is None else f"{row.seconds:.0f} s",

@@ -124,13 +124,12 @@ def _compare(config: RunConfig, catalog: Catalog, work_dir: Path, console: Conso
         weak = [histogram_row(catalog, work_dir, config)]
         weak.append(untrained_row(catalog, work_dir, config))
     with stage(console, "2  DGL from bag labels"):
-        ours = trained_row(config, work_dir, console, "dgl", "DGL, ours", "bag labels")
+        ours = trained_row(config, work_dir, console, "dgl", "DGL (ours)", "bag labels")
     rows = [ours]
     if (catalog.truth() >= 0).any():
         with stage(console, "3  The same network from image-level truth: the ceiling"):
             truth = with_method(config, "truth")
-            told = "truth of every image"
-            rows.append(trained_row(truth, work_dir, console, "truth", "ceiling", told))
+            rows.append(trained_row(truth, work_dir, console, "truth", "ceiling", "every label"))
     else:
         console.print("The archive has no truth.csv, so there is no ceiling to compare with.")
     return rows + weak

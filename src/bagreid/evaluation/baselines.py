@@ -22,6 +22,9 @@ STRIPES = 6
 BINS = (16, 4, 4)
 """Steps of hue, saturation and value in one joint histogram a stripe."""
 
+MARGIN = 1 / 6
+"""Share of the width left out on each side: people stand in the middle, background beside them."""
+
 _BITS = 5
 
 
@@ -68,7 +71,9 @@ def striped_histogram(image_3HW: npt.NDArray[np.uint8]) -> npt.NDArray[np.float3
     Returns:
         ``(D,)`` float32 of norm 1.
     """
-    red, green, blue = (image_3HW >> (8 - _BITS)).astype(np.int64)
+    margin = int(image_3HW.shape[2] * MARGIN)
+    middle_3HW = image_3HW[:, :, margin : image_3HW.shape[2] - margin]
+    red, green, blue = (middle_3HW >> (8 - _BITS)).astype(np.int64)
     bin_HW = _bin_of_colour()[(red << 2 * _BITS) | (green << _BITS) | blue]
     number = int(np.prod(BINS))
     stripe_H = np.arange(len(bin_HW)) * STRIPES // len(bin_HW)

@@ -15,7 +15,7 @@ def literal_histogram(image: np.ndarray) -> list[float]:
     _, height, width = image.shape
     counts = [[0] * math.prod(BINS) for _ in range(STRIPES)]
     for y in range(height):
-        for x in range(width):
+        for x in range(width // 6, width - width // 6):
             red, green, blue = ((int(value) // 8 + 0.5) / 32 for value in image[:, y, x])
             hsv = colorsys.rgb_to_hsv(red, green, blue)
             h, s, v = (min(int(c * bins), bins - 1) for c, bins in zip(hsv, BINS, strict=True))
