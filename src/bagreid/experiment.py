@@ -171,7 +171,7 @@ def run_training(
         if pretrained is not None:
             account = trainer.load_pretrained(pretrained)
             if world.is_main:
-                console.print(account, highlight=False)
+                console.print(account, highlight=False, soft_wrap=True)
         if resume_from is not None:
             _resume(trainer, config, read_checkpoint(resume_from), console)
         if world.is_main:
@@ -203,7 +203,11 @@ def _check_test_set(catalog: Catalog, world: World, console: Console) -> None:
     if catalog.test_protocol().queries:
         catalog.check_test_protocol()
     elif world.is_main:
-        console.print("The archive has no query images: nothing is evaluated.", highlight=False)
+        console.print(
+            "The archive has no query images: nothing is evaluated.",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _say_what_is_left_out(trainer: Trainer, catalog: Catalog, console: Console) -> None:
@@ -212,6 +216,7 @@ def _say_what_is_left_out(trainer: Trainer, catalog: Catalog, console: Console) 
             f"{trainer.plan.left_out} of {len(catalog.split('train'))} train images are not "
             f"trained on: they lie in no bag, or are of no identity.",
             highlight=False,
+            soft_wrap=True,
         )
 
 
@@ -221,7 +226,9 @@ def _resume(trainer: Trainer, config: RunConfig, checkpoint: Checkpoint, console
     if trainer.world.is_main:
         note = f"; changed since: {', '.join(changed)}" if changed else ""
         console.print(
-            f"Resuming {checkpoint.path} at step {checkpoint.step}{note}", highlight=False
+            f"Resuming {checkpoint.path} at step {checkpoint.step}{note}",
+            highlight=False,
+            soft_wrap=True,
         )
 
 
@@ -279,17 +286,20 @@ def _list_broken(
             f"{len(trained.replaced)} broken train images were replaced by others of their bags, "
             f"{times} times in all:",
             highlight=False,
+            soft_wrap=True,
         )
         for row in sorted(trained.replaced)[:20]:
-            console.print(f"  {catalog.name(row)}", highlight=False)
+            console.print(f"  {catalog.name(row)}", markup=False, soft_wrap=True)
         if len(trained.replaced) > 20:
             console.print(f"  and {len(trained.replaced) - 20} more")
     if evaluation is not None and evaluation.broken:
         console.print(
-            f"{len(evaluation.broken)} broken test images have a zero feature:", highlight=False
+            f"{len(evaluation.broken)} broken test images have a zero feature:",
+            highlight=False,
+            soft_wrap=True,
         )
         for row in evaluation.broken[:20]:
-            console.print(f"  {catalog.name(row)}", highlight=False)
+            console.print(f"  {catalog.name(row)}", markup=False, soft_wrap=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,10 @@ def _progress() -> Iterator[BuildProgress]:
         SpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
         tasks: dict[Path, Any] = {}
 
         def tell(path: Path, members: int, passed: int, total: int) -> None:

@@ -156,6 +156,7 @@ def _of_network(args: EvaluateArgs, console: Console) -> Evaluation:
 
     checkpoint, root = _checkpoint_and_root(args)
     catalog = open_catalog(root, cache=args.cache)
+    catalog.check_test_protocol()
     with (
         network_extractor(checkpoint, catalog, args, keep=args.keep) as extract,
         progress_line("ranking", "gallery images") as progress,

@@ -97,7 +97,8 @@ def _write(args: SynthArgs) -> ArchiveSummary:
         TimeRemainingColumn(),
         TextColumn("left"),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=args.archive.images, rate="-")
 
         def advance(done: int, _: int) -> None:

@@ -162,5 +162,5 @@ def main(argv: Sequence[str], *, prog: str) -> int:
             soft_wrap=True,
         )
         return 3
-    console.print(f"See the run: bagreid report {work_dir}", highlight=False)
+    console.print(f"See the run: bagreid report {work_dir}", highlight=False, soft_wrap=True)
     return 0
