@@ -336,6 +336,7 @@ def test_options_that_do_not_hold_are_told_in_one_line(
     said = refused("train", config, *options, "--work-dir", tmp_path / "out")
     assert words in said
     assert "TrainArgs" not in said
+    assert "helptext" not in said
     assert not (tmp_path / "out").exists()
 
 

@@ -14,7 +14,8 @@ import tyro
 from bagreid.contracts import BagreidError
 
 _Options = TypeVar("_Options")
-_FRAME = re.compile(r"[╭╮╰╯│─]+")
+_FRAME = re.compile(r"[╭╮╰╯│─]+|-{3,}")
+"""The lines of tyro's boxes, which are of hyphens where the terminal knows no others."""
 _WHAT_FAILED = re.compile(r"^Error parsing (?:[a-zA-Z][\w.]*: )?")
 """How a box begins; the name of an option stays, that of one of our classes or fields goes."""
 
