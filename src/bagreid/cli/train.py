@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 import re
 import runpy
 import traceback
@@ -144,7 +145,7 @@ def main(argv: Sequence[str], *, prog: str) -> int:
     from bagreid.training.loop import Interrupted
 
     work_dir = args.work_dir or default_work_dir(args.config)
-    console = Console()
+    console = Console(quiet=os.environ.get("RANK", "0") != "0")  # of many processes one speaks
     try:
         run_training(
             args.run,
