@@ -8,11 +8,11 @@ With P = softmax(logits), w = exp(−‖aᵢ−aⱼ‖²/σ)·[ŷᵢ≠ŷⱼ] an
     total    = unary + 2·pairwise
 
 The largest thing here is the N × C table of logits (20 MB at N = 180, C = 28,310), so the terms are
-one autograd function that never stores P: it walks over blocks of columns, once forward and once
-backward, exponentiating each block anew while it is in the cache. With V = w·P, the gradient of the
-pairwise term is −(2/N²)·(Pᵢ ⊙ (Vᵢ − (Pᵢ·Vᵢ))), and Pᵢ·Vᵢ = Σⱼ wᵢⱼ(Pᵢ·Pⱼ) is already known from the
-forward pass. The two matrix products are the cost; under autocast they run in its 16-bit type, as
-every other matrix product of the step does, and everything else keeps the logits' precision.
+one autograd function that stores P once and writes the gradient once, block by block. With V = w·P,
+the gradient of the pairwise term is −(2/N²)·(Pᵢ ⊙ (Vᵢ − (Pᵢ·Vᵢ))), and Pᵢ·Vᵢ = Σⱼ wᵢⱼ(Pᵢ·Pⱼ) is
+already known from the forward pass. The two matrix products are the cost; under autocast they run
+in its 16-bit type, as every other matrix product of the step does, and everything else keeps the
+logits' precision.
 
 Shape letters: N images, C identities, K candidates, A appearance.
 """
@@ -27,8 +27,8 @@ from torch import Tensor
 from bagreid.graph.assignment import argmax_labels
 from bagreid.graph.pairwise import gaussian_affinity
 
-BLOCK_ELEMENTS = 1 << 18
-"""Elements of a block: 1 MB in float32."""
+BLOCK_ELEMENTS = 1 << 19
+"""Elements of a block of the gradient: 2 MB in float32."""
 
 
 class GraphLoss(NamedTuple):
@@ -143,48 +143,43 @@ class _GraphTerms(torch.autograd.Function):
         product: torch.dtype,
     ) -> tuple[Tensor, Tensor]:
         n = len(logits)
-        peak = logits.amax(dim=1, keepdim=True)
-        total = torch.zeros_like(peak)
-        gram = None if weight is None else logits.new_zeros(n, n)
-        for part in _column_blocks(logits):
-            e_NB = (logits[:, part] - peak).exp_()
-            total += e_NB.sum(dim=1, keepdim=True)
-            if gram is not None:
-                factor = e_NB.to(product)
-                gram += factor @ factor.T
-        log_sum = peak + total.log()
+        p_NC = logits.softmax(dim=1)
+        # log-sum-exp from the largest logit and the largest probability, which cannot underflow
+        log_sum = logits.amax(dim=1, keepdim=True) - p_NC.amax(dim=1, keepdim=True).log()
         unary = (soft * (log_sum - logits.gather(1, target))).sum() / n
         pairwise = logits.new_zeros(())
-        if gram is not None and weight is not None:
-            gram /= total * total.T
+        factor = gram = None
+        if weight is not None:
+            factor = p_NC.to(product)
+            gram = (factor @ factor.T).to(p_NC.dtype)
             pairwise = -(weight * gram).sum() / n**2
-        ctx.save_for_backward(logits, log_sum, target, soft, weight, gram)
-        ctx.product = product
+        ctx.save_for_backward(p_NC, target, soft, weight, gram, factor)
         return unary, pairwise
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        logits, log_sum, target, soft, weight, gram = ctx.saved_tensors
-        n = len(logits)
+        p_NC, target, soft, weight, gram, factor = ctx.saved_tensors
+        n = len(p_NC)
         for_unary, for_pairwise = gradients[0] / n, gradients[1] / n**2
         row = for_unary * soft.sum(dim=1, keepdim=True)
-        mix = for_weight = None
-        if weight is not None:
+        for_weight = None
+        if weight is None:
+            grad = p_NC * row
+        else:
             # w is symmetric, so both places of an image in a pair give the same gradient
             row = row + 2 * for_pairwise * (weight * gram).sum(dim=1, keepdim=True)
-            mix = (weight * (-2 * for_pairwise)).to(ctx.product)
+            mix = (weight * (-2 * for_pairwise)).to(factor.dtype)
             for_weight = -for_pairwise * gram
-        grad = torch.empty_like(logits)
-        for part in _column_blocks(logits):
-            p_NB = (logits[:, part] - log_sum).exp_()
-            lift = row if mix is None else (mix @ p_NB.to(ctx.product)).to(row.dtype).add_(row)
-            torch.mul(lift, p_NB, out=grad[:, part])
+            grad = torch.empty_like(p_NC)
+            for part in _column_blocks(p_NC):
+                lift = (mix @ factor[:, part]).to(p_NC.dtype).add_(row)
+                torch.mul(lift, p_NC[:, part], out=grad[:, part])
         grad.scatter_add_(1, target, -for_unary * soft)
         return grad, None, None, for_weight, None
 
 
-def _column_blocks(logits: Tensor) -> list[slice]:
-    """Blocks of identities that fit a CPU's cache through all that is done to them."""
-    columns = logits.shape[1]
-    width = columns if logits.device.type != "cpu" else max(1, BLOCK_ELEMENTS // len(logits))
+def _column_blocks(table: Tensor) -> list[slice]:
+    """Blocks of columns that fit a CPU's cache through all that is done to them."""
+    columns = table.shape[1]
+    width = columns if table.device.type != "cpu" else max(1, BLOCK_ELEMENTS // len(table))
     return [slice(start, start + width) for start in range(0, columns, width)]

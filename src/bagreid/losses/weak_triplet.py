@@ -38,13 +38,19 @@ def shared_candidates(candidates: Tensor) -> Tensor:
     return shared
 
 
-def _distances(embeddings: Tensor) -> Tensor:
-    """``(N, D)`` → ``(N, N)`` Euclidean distances, at least 1e-6, in the embeddings' precision."""
+@torch.no_grad()
+def _squared_distances(embeddings: Tensor) -> Tensor:
+    """``(N, D)`` → ``(N, N)``, to choose pairs by."""
     # a difference of large numbers: never in the 16 bits of autocast
     with torch.autocast(embeddings.device.type, enabled=False):
         norms = embeddings.square().sum(dim=1)
-        squared = norms[:, None] + norms[None, :] - 2 * (embeddings @ embeddings.T)
-        return squared.clamp(min=1e-12).sqrt()
+        return torch.addmm(norms[:, None] + norms[None, :], embeddings, embeddings.T, alpha=-2)
+
+
+def _distance_to(embeddings: Tensor, partner: Tensor) -> Tensor:
+    """Distance of each image to one other, differentiably; ``(N, D)``, ``(N,)`` → ``(N,)``."""
+    squared = (embeddings - embeddings[partner]).square().sum(dim=1)
+    return squared.clamp(min=1e-12).sqrt()
 
 
 def weak_triplet_loss(
@@ -72,15 +78,13 @@ def weak_triplet_loss(
     """
     if len(embeddings) != len(candidates):
         raise ValueError(f"{len(embeddings)} embeddings, candidates of {len(candidates)} images")
-    distances = _distances(embeddings)
     positive = shared_candidates(candidates)
     near = positive if labels is None else positive & (labels[:, None] == labels[None, :])
-    ordered = distances.masked_fill(~near, torch.inf).sort(dim=1).values
-    middle = (near.sum(dim=1) - 1) // 2
-    to_positive = ordered.gather(1, middle[:, None]).squeeze(1)
+    squared = _squared_distances(embeddings)
+    order = squared.masked_fill(~near, torch.inf).argsort(dim=1)
+    middle = order.gather(1, (near.sum(dim=1, keepdim=True) - 1) // 2).squeeze(1)
+    stranger = squared.masked_fill(positive, torch.inf).argmin(dim=1)
+    # only the two chosen pairs of each image need a gradient
+    gap = _distance_to(embeddings, middle) - _distance_to(embeddings, stranger)
     has_negative = ~positive.all(dim=1)
-    # a finite stand-in where there is no negative keeps the gradient free of inf − inf
-    stranger = distances.masked_fill(positive, torch.inf).amin(dim=1)
-    stranger = torch.where(has_negative, stranger, torch.zeros_like(stranger))
-    hinge = (margin + to_positive - stranger).clamp(min=0)
-    return torch.where(has_negative, hinge, torch.zeros_like(hinge)).mean()
+    return ((margin + gap).clamp(min=0) * has_negative).mean()
