@@ -116,7 +116,7 @@ def demo() -> RunConfig:
         ),
         optimizer=OptimizerConfig(name="adamw", learning_rate=2e-3, weight_decay=0.02),
         schedule=ScheduleConfig(kind="cosine", warmup=0.1),
-        train=TrainConfig(epochs=24, checkpoint_every=10_000, validate_every=8),
+        train=TrainConfig(epochs=28, checkpoint_every=10_000, validate_every=10),
     )
 
 

@@ -24,7 +24,7 @@ Without --root it first makes a synthetic archive. It trains DGL from the bags a
 the same network from image-level truth (the ceiling), and sets both beside a colour histogram and
 the untrained network: one table, one report."""
 
-SHOWN_IMAGES = 50_000
+SHOWN_IMAGES = 57_000
 """About how many images a demo run shows the network, over all epochs."""
 MOST_IMAGES = 100_000
 """Train images beyond which an archive is no demo."""
@@ -40,7 +40,7 @@ class DemoArgs:
     work_dir: Path = Path("work_dirs/demo")
     """Where results go."""
     epochs: int | None = None
-    """Epochs of each training; by default as many as show about 50,000 images."""
+    """Epochs of each training; by default as many as show about 57,000 images."""
     seed: int = 0
     """Determines everything random."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import re
 import sys
 from collections.abc import Sequence
@@ -62,5 +63,7 @@ def _refused_value(box: str) -> str | None:
     rows = [_FRAME.sub(" ", row).strip() for row in box.splitlines()]
     if not rows or rows[0] != "Value error":
         return None
-    end = rows.index("", 1) if "" in rows[1:] else len(rows)
-    return _WHAT_FAILED.sub("", " ".join(rows[1:end]))
+    # the sentence stands between the title, with or without a line below it, and the next line
+    said = itertools.dropwhile(lambda row: not row, rows[1:])
+    sentence = " ".join(itertools.takewhile(bool, said))
+    return _WHAT_FAILED.sub("", sentence)

@@ -17,10 +17,10 @@ class SyntheticConfig:
     images_per_folder: int = 32
     """Images in each train folder."""
 
-    queries: int = 150
+    queries: int = 200
     """Test people, none of them in training: each has one query and one gallery image."""
 
-    distractors: int = 2850
+    distractors: int = 2800
     """Gallery images of further people, whom no query asks for."""
 
     purity: float = 0.7
