@@ -72,7 +72,8 @@ def test_bad_input_is_one_line_and_exit_code_2(
 def test_an_unwritable_json_is_told(
     archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    target = tmp_path / "absent" / "out.json"
+    (tmp_path / "file").touch()
+    target = tmp_path / "file" / "out.json"
     code, _, err = run(capsys, archive, "--cache", tmp_path / "cache", "--json", target)
     assert code == 2
     assert "cannot be written" in err
