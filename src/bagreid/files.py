@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -40,7 +40,8 @@ def write_beside(
                 os.fsync(file.fileno())
         beside.replace(path)
     except BaseException as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # there may not even be a folder to remove it from
+            beside.unlink()
         if isinstance(error, OSError):
             raise BagreidError(
                 f"cannot be written ({error.strerror})", path=path, remedy=remedy
