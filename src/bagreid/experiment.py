@@ -175,6 +175,9 @@ def run_training(
         if resume_from is not None:
             _resume(trainer, config, read_checkpoint(resume_from), console)
         if world.is_main:
+            if resume_from is None:
+                for stale in ("evaluation.json", "pseudo_labels.npz"):
+                    (work_dir / stale).unlink(missing_ok=True)
             started = {
                 "pretrained": None if pretrained is None else str(pretrained),
                 "resume_from": None if resume_from is None else str(resume_from),
