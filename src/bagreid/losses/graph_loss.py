@@ -150,30 +150,38 @@ class _GraphTerms(torch.autograd.Function):
         pairwise = logits.new_zeros(())
         factor = gram = None
         if weight is not None:
-            factor = p_NC.to(product)
-            gram = (factor @ factor.T).to(p_NC.dtype)
+            factor = None if product is p_NC.dtype else p_NC.to(product)
+            gram = p_NC @ p_NC.T if factor is None else (factor @ factor.T).to(p_NC.dtype)
             pairwise = -(weight * gram).sum() / n**2
-        ctx.save_for_backward(p_NC, target, soft, weight, gram, factor)
+        ctx.save_for_backward(logits, target, soft, weight, gram, factor)
+        ctx.buffer = p_NC
+        ctx.product = product
         return unary, pairwise
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        p_NC, target, soft, weight, gram, factor = ctx.saved_tensors
-        n = len(p_NC)
+        logits, target, soft, weight, gram, factor = ctx.saved_tensors
+        n = len(logits)
+        # the gradient takes P's place, which spares the system 20 MB of fresh pages; whoever goes
+        # backward a second time through a retained graph gets P computed anew
+        grad, ctx.buffer = ctx.buffer, None
+        if grad is None:
+            grad = logits.softmax(dim=1)
         for_unary, for_pairwise = gradients[0] / n, gradients[1] / n**2
         row = for_unary * soft.sum(dim=1, keepdim=True)
         for_weight = None
         if weight is None:
-            grad = p_NC * row
+            grad *= row
         else:
             # w is symmetric, so both places of an image in a pair give the same gradient
             row = row + 2 * for_pairwise * (weight * gram).sum(dim=1, keepdim=True)
-            mix = (weight * (-2 * for_pairwise)).to(factor.dtype)
+            mix = (weight * (-2 * for_pairwise)).to(ctx.product)
             for_weight = -for_pairwise * gram
-            grad = torch.empty_like(p_NC)
-            for part in _column_blocks(p_NC):
-                lift = (mix @ factor[:, part]).to(p_NC.dtype).add_(row)
-                torch.mul(lift, p_NC[:, part], out=grad[:, part])
+            for part in _column_blocks(grad):
+                # without a 16-bit copy the factor is P itself: read before it is overwritten
+                own = grad[:, part]
+                source = own if factor is None else factor[:, part]
+                own *= (mix @ source).to(grad.dtype).add_(row)
         grad.scatter_add_(1, target, -for_unary * soft)
         return grad, None, None, for_weight, None
 

@@ -49,7 +49,7 @@ def _squared_distances(embeddings: Tensor) -> Tensor:
 
 def _distance_to(embeddings: Tensor, partner: Tensor) -> Tensor:
     """Distance of each image to one other, differentiably; ``(N, D)``, ``(N,)`` → ``(N,)``."""
-    squared = (embeddings - embeddings[partner]).square().sum(dim=1)
+    squared = (embeddings - embeddings.index_select(0, partner)).square().sum(dim=1)
     return squared.clamp(min=1e-12).sqrt()
 
 

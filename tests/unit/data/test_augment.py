@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import pickle
 import random
 from dataclasses import replace
@@ -93,7 +94,7 @@ def test_draws_follow_from_each_key_and_share_no_number() -> None:
     together = list(augment.draw(3, 1, KEYS))
     assert together == [one for key in KEYS for one in augment.draw(3, 1, np.array([key]))]
     numbers = [number for draws in together for number in (*draws[:-1], *draws.box)]
-    assert len(set(numbers)) == len(numbers) == 49 * len(KEYS)
+    assert len(set(numbers)) == len(numbers) == 52 * len(KEYS)
     assert not list(augment.draw(3, 1, KEYS[:0]))
 
 
@@ -108,6 +109,22 @@ def test_switching_one_augmentation_off_leaves_the_others() -> None:
     only_flip = AugmentConfig(height=48, width=24, erase=0.0)
     assert flipped(only_flip) == flipped(AugmentConfig(height=48, width=24))
     assert 5 < sum(flipped(only_flip)) < 25
+
+
+def test_a_cast_multiplies_each_channel_by_its_own_factor() -> None:
+    PLAIN = AugmentConfig(height=48, width=24, flip=0.0, erase=0.0, mean=(0, 0, 0), std=(1, 1, 1))
+    strength = 0.3
+    cast = dataclasses.replace(PLAIN, cast=strength)
+    factors = set()
+    for key in range(20):
+        plain, seen = view(PLAIN, key), view(cast, key)
+        for channel in range(3):
+            unclipped = (plain[channel] > 0.05) & (seen[channel] < 1)
+            ratio = (seen[channel] / plain[channel])[unclipped]
+            torch.testing.assert_close(ratio, ratio[:1].expand_as(ratio), rtol=1e-4, atol=0)
+            assert np.exp(-strength) <= float(ratio[0]) <= np.exp(strength)
+            factors.add(round(float(ratio[0]), 5))
+    assert len(factors) > 50
 
 
 def test_no_global_generator_is_touched() -> None:

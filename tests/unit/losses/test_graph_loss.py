@@ -122,3 +122,14 @@ def test_under_autocast_only_the_products_are_rounded() -> None:
     assert a.unary.item() == b.unary.item()
     torch.testing.assert_close(a.pairwise, b.pairwise, rtol=1e-2, atol=0)
     torch.testing.assert_close(exact.grad, rounded.grad, rtol=0, atol=1e-4)
+
+
+def test_going_backward_twice_gives_the_same_gradient() -> None:
+    logits, candidates, appearance = random_case(3)
+    leaves = (logits.requires_grad_(), appearance.requires_grad_())
+    total = graph_loss(leaves[0], candidates, leaves[1]).total
+    first = torch.autograd.grad(total, leaves, retain_graph=True)
+    kept = [gradient.clone() for gradient in first]
+    second = torch.autograd.grad(total, leaves)
+    for one, two in zip(kept, second, strict=True):
+        torch.testing.assert_close(one, two)

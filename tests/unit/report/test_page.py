@@ -211,7 +211,7 @@ def test_a_failed_report_leaves_the_old_one_and_nothing_beside_it(run: Path) -> 
 
 def test_a_place_that_cannot_be_written_is_named(run: Path) -> None:
     with pytest.raises(BagreidError, match="cannot be written"):
-        write_report(run, out=run / "no/such/folder/page.html")
+        write_report(run, out=run / "config.json" / "page.html")
 
 
 def test_the_same_files_give_the_same_page(run: Path) -> None:
