@@ -16,6 +16,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bagreid.graph.pairwise import squared_distances
+
 
 def shared_candidates(candidates: Tensor) -> Tensor:
     """Which pairs of images may be the same person.
@@ -36,15 +38,6 @@ def shared_candidates(candidates: Tensor) -> Tensor:
         shared = (member @ member.T) > 0
     shared.fill_diagonal_(True)
     return shared
-
-
-@torch.no_grad()
-def _squared_distances(embeddings: Tensor) -> Tensor:
-    """``(N, D)`` → ``(N, N)``, to choose pairs by."""
-    # a difference of large numbers: never in the 16 bits of autocast
-    with torch.autocast(embeddings.device.type, enabled=False):
-        norms = embeddings.square().sum(dim=1)
-        return torch.addmm(norms[:, None] + norms[None, :], embeddings, embeddings.T, alpha=-2)
 
 
 def _distance_to(embeddings: Tensor, partner: Tensor) -> Tensor:
@@ -80,7 +73,8 @@ def weak_triplet_loss(
         raise ValueError(f"{len(embeddings)} embeddings, candidates of {len(candidates)} images")
     positive = shared_candidates(candidates)
     near = positive if labels is None else positive & (labels[:, None] == labels[None, :])
-    squared = _squared_distances(embeddings)
+    with torch.no_grad():
+        squared = squared_distances(embeddings)
     order = squared.masked_fill(~near, torch.inf).argsort(dim=1)
     middle = order.gather(1, (near.sum(dim=1, keepdim=True) - 1) // 2).squeeze(1)
     stranger = squared.masked_fill(positive, torch.inf).argmin(dim=1)
