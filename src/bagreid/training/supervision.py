@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bagreid.catalog import BagTable, Catalog
+from bagreid.catalog import Catalog
 from bagreid.contracts import PADDING, BagBatch, BagreidError, IntArray
 from bagreid.graph import (
     BagPrior,
@@ -83,7 +83,6 @@ class Question:
     Attributes:
         candidates: ``(N, K)`` int64, padded with −1.
         evidence: ``(N, K, S)`` float32 (see `FolderCandidates`); empty unless ours is inferred.
-        bag_labels: ``(N, R)`` int64, the label of the drawn bag, padded with −1.
         space: The batch's label space; None unless ours is inferred.
         groups: ``(N,)`` int64, on the CPU.
         truth: ``(N,)`` int64, on the CPU, −1 where unknown; never used to infer.
@@ -91,7 +90,6 @@ class Question:
 
     candidates: Tensor
     evidence: Tensor
-    bag_labels: Tensor
     space: LabelSpace | None
     groups: Tensor
     truth: Tensor
@@ -153,7 +151,12 @@ class Supervisor:
         self.kinds = tables.kinds
         self.evidence = torch.from_numpy(tables.evidence)
         self.labels = torch.from_numpy(bag_candidates(bags.label_offset, bags.label))
-        self.identity = torch.from_numpy(_folder_identities(bags, tables.identity, config))
+        self.identity = torch.from_numpy(tables.identity)
+        self.narrowest = torch.from_numpy(
+            narrowest_candidates(
+                bags.folder_offset, bags.folder, bags.label_offset, bags.label, folders
+            )
+        )
         _check_covered(catalog, tables.identity)
         self.prior = BagPrior(self.kinds.tolist(), decay=config.prior_decay)
 
@@ -164,15 +167,23 @@ class Supervisor:
         truth = torch.from_numpy(self.truth[rows])
         if self.config.source == "truth":
             nothing = torch.empty(0)
-            return Question(truth[:, None], nothing, nothing, None, batch.groups, truth)
+            return Question(truth[:, None], nothing, None, batch.groups, truth)
         bag_labels = self.labels[batch.bags]
-        drawn = self.config.candidates == "drawn_bag"
-        candidates = bag_labels if drawn else self.identity[folder]
+        candidates = self._candidates(folder, bag_labels)
         evidence, space = torch.empty(0), None
         if self.config.needs_teacher:
-            evidence = _evidence_of(candidates, self.identity[folder], self.evidence[folder])
+            evidence = self.evidence[folder]
+            if self.config.candidates != "all_bags":
+                evidence = _evidence_of(candidates, self.identity[folder], evidence)
             space = label_space(candidates, batch.groups, bag_labels)
-        return Question(candidates, evidence, bag_labels, space, batch.groups, truth)
+        return Question(candidates, evidence, space, batch.groups, truth)
+
+    def _candidates(self, folder: Tensor, bag_labels: Tensor) -> Tensor:
+        if self.config.candidates == "drawn_bag":
+            return bag_labels
+        if self.config.candidates == "narrowest_bag":
+            return self.narrowest[folder]
+        return self.identity[folder]
 
     def answer(
         self, question: Question, output: ModelOutput, teacher: ModelOutput | None, share: float
@@ -232,14 +243,6 @@ class Supervisor:
         return 1.0 - (1.0 - self.config.prior_weight) * max(0.0, (share - start) / (end - start))
 
 
-def _folder_identities(bags: BagTable, all_bags: IntArray, config: SupervisionConfig) -> IntArray:
-    if config.candidates != "narrowest_bag":
-        return all_bags
-    return narrowest_candidates(
-        bags.folder_offset, bags.folder, bags.label_offset, bags.label, len(all_bags)
-    )
-
-
 def _check_covered(catalog: Catalog, identity: IntArray) -> None:
     images = catalog.folder_stop - catalog.folder_start
     bare = np.flatnonzero((identity == PADDING).all(axis=1) & (images > 0))
@@ -253,9 +256,7 @@ def _check_covered(catalog: Catalog, identity: IntArray) -> None:
 
 
 def _evidence_of(candidates: Tensor, identity: Tensor, evidence: Tensor) -> Tensor:
-    """The evidence of each image's candidates, which may be fewer than its bags' identities."""
-    if candidates.shape == identity.shape and torch.equal(candidates, identity):
-        return evidence
+    """The evidence of candidates that are fewer than the identities of all the image's bags."""
     same = (candidates[:, :, None] == identity[:, None, :]) & (candidates >= 0)[:, :, None]
     return torch.einsum("nkj,njs->nks", same.to(evidence.dtype), evidence)
 

@@ -235,3 +235,19 @@ def test_trust_rises_and_the_prior_fades(catalog: Catalog) -> None:
 def test_options_that_do_not_fit_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"must hold|decays|drawn bag"):
         SupervisionConfig(**wrong)
+
+
+@pytest.mark.parametrize("candidates", ["drawn_bag", "narrowest_bag"])
+def test_fewer_candidates_keep_the_evidence_of_their_own_identity(
+    catalog: Catalog, candidates: Any
+) -> None:
+    batch = draw(catalog)
+    few = Supervisor(catalog, SupervisionConfig(candidates=candidates)).ask(batch)
+    every = Supervisor(catalog, SupervisionConfig()).ask(batch)
+    for image, row in enumerate(few.candidates.tolist()):
+        known = dict(zip(every.candidates[image].tolist(), every.evidence[image], strict=True))
+        for place, identity in enumerate(row):
+            if identity >= 0:
+                torch.testing.assert_close(few.evidence[image, place], known[identity])
+            else:
+                assert few.evidence[image, place].sum() == 0
