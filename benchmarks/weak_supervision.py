@@ -37,7 +37,7 @@ METHODS: tuple[Method, ...] = get_args(Method)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=28)
+    parser.add_argument("--epochs", type=int, default=32)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--work-dir", type=Path, default=Path("work_dirs/weak_supervision"))
     args = parser.parse_args()
@@ -46,7 +46,7 @@ def main() -> None:
         root = args.work_dir / f"archive-{seed}"
         if not root.exists():
             write_archive(root, SyntheticConfig(seed=seed), workers=args.processes)
-    jobs = [(method, seed) for seed in range(args.seeds) for method in METHODS]
+    jobs = [(method, seed) for method in METHODS for seed in range(args.seeds)]
     with ProcessPoolExecutor(args.processes, mp_context=get_context("spawn")) as pool:
         running = [pool.submit(run, m, s, args.epochs, args.work_dir) for m, s in jobs]
         for number, future in enumerate(as_completed(running), 1):
