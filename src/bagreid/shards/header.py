@@ -7,15 +7,30 @@ old v7 form, as laid down in POSIX `pax` and in the GNU tar manual, "Basic Tar F
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+from bagreid.shards.damage import DamageKind
 
 BLOCK = 512
 """Bytes of a tar block: a header takes one, data is padded to whole ones."""
+
+SPARSE = b"GNU.sparse"
+"""How the keys of pax records begin that describe a sparse file."""
 
 _OCTAL = frozenset(b"01234567")
 
 
 class HeaderError(ValueError):
-    """A block that should be a header and is none; the text says why."""
+    """A block that should be a header and is none.
+
+    Args:
+        why: What is wrong with it.
+        kind: Which kind of damage that is.
+    """
+
+    def __init__(self, why: str, kind: DamageKind) -> None:
+        super().__init__(why)
+        self.kind = kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +74,7 @@ def text(name: bytes) -> str:
     return name.decode("utf-8", "backslashreplace")
 
 
-def parse_number(field: bytes, what: str) -> int:
+def parse_number(field: bytes, what: Literal["size", "checksum"]) -> int:
     """A numeric field: octal text, or base-256 where the first byte has its top bit set.
 
     Args:
@@ -76,11 +91,11 @@ def parse_number(field: bytes, what: str) -> int:
         return int.from_bytes(field[1:], "big")
     if field[0] == 0xFF:
         value = int.from_bytes(field, "big", signed=True)
-        raise HeaderError(f"the {what} is negative ({value})")
-    text = until_nul(field).strip(b" ")
-    if not _OCTAL.issuperset(text):
-        raise HeaderError(f"the {what} is no octal number ({text!r})")
-    return int(text, 8) if text else 0
+        raise HeaderError(f"the {what} is negative ({value})", what)
+    digits = until_nul(field).strip(b" ")
+    if not _OCTAL.issuperset(digits):
+        raise HeaderError(f"the {what} is no octal number ({digits!r})", what)
+    return int(digits, 8) if digits else 0
 
 
 def parse_header(block: bytes) -> Header:
@@ -101,7 +116,8 @@ def parse_header(block: bytes) -> Header:
         # Some old programs summed signed bytes: each byte over 127 then counts 256 less.
         high = sum(byte > 127 for byte in block) - sum(byte > 127 for byte in block[148:156])
         if stored != total - 256 * high:
-            raise HeaderError(f"the header's checksum is wrong (says {stored}, is {total})")
+            why = f"the header's checksum is wrong (says {stored}, is {total})"
+            raise HeaderError(why, "checksum")
     name, kind = until_nul(block[:100]), block[156:157]
     if block[257:263] == b"ustar\0" and block[345]:
         name = until_nul(block[345:500]) + b"/" + name
@@ -114,13 +130,17 @@ def parse_header(block: bytes) -> Header:
 
 
 def parse_pax(payload: bytes) -> dict[bytes, bytes]:
-    """The records of a pax extended header: lines `LENGTH KEY=VALUE`, one after another.
+    """What a pax extended header says of a member's name and size.
+
+    It holds records `LENGTH KEY=VALUE` and a line feed, one after another. All but three kinds of
+    them are passed over, so that no stranger's tar fills the memory.
 
     Args:
         payload: Data of a member of type `x` or `g`.
 
     Returns:
-        The records; a later one replaces an earlier one of the same key.
+        `path` and `size`, and `GNU.sparse` where any record of that family is there; a later
+        record replaces an earlier one.
 
     Raises:
         HeaderError: If a record's length or form is wrong.
@@ -130,11 +150,27 @@ def parse_pax(payload: bytes) -> dict[bytes, bytes]:
     while position < len(payload) and payload[position]:
         digits, space, _ = payload[position : position + 20].partition(b" ")
         if not (space and digits.isdigit()):
-            raise HeaderError("a pax record has no length")
+            raise HeaderError("a pax record has no length", "extended header")
         end = position + int(digits)
         key, equals, value = payload[position + len(digits) + 1 : end].partition(b"=")
         if end > len(payload) or not equals or not value.endswith(b"\n"):
-            raise HeaderError("a pax record is longer or shorter than it says")
-        records[key] = value[:-1]
+            why = "a pax record is longer or shorter than it says"
+            raise HeaderError(why, "extended header")
+        if key in (b"path", b"size"):
+            records[key] = value[:-1]
+        elif key.startswith(SPARSE):
+            records[SPARSE] = b""
         position = end
     return records
+
+
+def is_unsafe(name: str) -> bool:
+    """Whether a member's name leads out of the folder in which a tar is unpacked.
+
+    Args:
+        name: The name as stored.
+
+    Returns:
+        True of an absolute path and of one with a component `..`.
+    """
+    return name.startswith("/") or ".." in name.split("/")

@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from bagreid.contracts import BagreidError
 
+MAX_PIXELS = 2**26
+"""A picture of a person has not 67 million pixels, but a flipped bit in its header may say so, and
+a decoder would then ask for gigabytes."""
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
 _NOT_A_FRAME = {0xC4, 0xC8, 0xCC}  # tables that share the number range of the frame headers
@@ -43,3 +47,21 @@ def image_size(data: bytes | memoryview) -> tuple[int, int]:
         # 0xFF pads; every other marker before the frame header states its segment's length.
         at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     raise BrokenImage("the JPEG has no frame header")
+
+
+def credible_size(data: bytes | memoryview) -> tuple[int, int]:
+    """Reads an image's size from its header, and refuses what no picture has.
+
+    Args:
+        data: The file, or enough of its beginning.
+
+    Returns:
+        Height and width in pixels, together at least 1 and at most `MAX_PIXELS`.
+
+    Raises:
+        BrokenImage: If there is no size, or an absurd one.
+    """
+    height, width = image_size(data)
+    if not 0 < height * width <= MAX_PIXELS:
+        raise BrokenImage(f"the image claims to be {height}×{width} pixels")
+    return height, width

@@ -6,8 +6,6 @@ W its 64-bit words, K bytes of its checksum field.
 
 from __future__ import annotations
 
-import mmap
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -26,26 +24,25 @@ _REGULAR = ord("0")
 _MAGIC = np.uint64(int.from_bytes(b"ustar", "little"))
 
 
-def hop(view: mmap.mmap, position: int, total: int) -> IntArray:
+def hop(view: memoryview, position: int) -> IntArray:
     """Hops from header to header while they look plain.
 
     `int` forgives signs and underscores, so a damaged size may send this anywhere: the run is
     short, and `plain_sizes` and `chained` look at all of it afterwards.
 
     Args:
-        view: The tar.
-        position: Byte of the first header, a multiple of 512.
-        total: Length of the tar.
+        view: The tar, or a part of it.
+        position: Byte of the first header in it, a multiple of 512.
 
     Returns:
         Positions of at most `RUN` blocks, in bytes.
     """
     positions: list[int] = []
     try:
-        while len(positions) < RUN and 0 <= position <= total - BLOCK:
+        while len(positions) < RUN and 0 <= position <= len(view) - BLOCK:
             if view[position + 156] != _REGULAR:
                 break
-            size = int(view[position + 124 : position + 135], 8)
+            size = int(bytes(view[position + 124 : position + 135]), 8)
             positions.append(position)
             position += (size + 1023) & -512
     except ValueError:
@@ -59,8 +56,8 @@ def look(block_HB: npt.NDArray[np.uint8], position: int) -> IntArray:
     Data may hold the word by chance, and old headers lack it: `chained` sorts that out.
 
     Args:
-        block_HB: All whole blocks of the tar.
-        position: Byte of the first header, a multiple of 512.
+        block_HB: All whole blocks of the tar, or of a part of it.
+        position: Byte of the first header in it, a multiple of 512.
 
     Returns:
         Positions of at most `RUN` blocks, in bytes.
@@ -148,3 +145,17 @@ def field_names(header_HB: npt.NDArray[np.uint8]) -> pa.LargeStringArray:
     offset = np.zeros(len(length_H) + 1, np.int64)
     np.cumsum(length_H, out=offset[1:])
     return pa.LargeStringArray.from_buffers(len(length_H), pa.py_buffer(offset), pa.py_buffer(flat))
+
+
+def may_be_unsafe(header_HB: npt.NDArray[np.uint8], name_H: pa.LargeStringArray) -> bool:
+    """A quick look for names that are absolute or hold a `..`.
+
+    Args:
+        header_HB: `(H, 512)` uint8, plain headers.
+        name_H: `(H,)` their names, as `field_names` made them.
+
+    Returns:
+        False only where all are safe.
+    """
+    letters = name_H.buffers()[2]
+    return bool((header_HB[:, 0] == ord("/")).any()) or b".." in memoryview(letters).tobytes()
