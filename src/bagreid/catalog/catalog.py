@@ -274,6 +274,7 @@ def open_catalog(
     cache: Path | None = None,
     progress: BuildProgress | None = None,
     rebuild: bool = False,
+    workers: int | None = None,
 ) -> Catalog:
     """Opens the catalog of an archive, building it first where it is absent or stale.
 
@@ -285,6 +286,7 @@ def open_catalog(
         cache: Folder for catalogs; None takes `$BAGREID_CACHE` or `~/.cache/bagreid`.
         progress: Told how far a build is.
         rebuild: Build anew even where a fitting catalog is there.
+        workers: How many tars a build scans at once; None takes what the machine has.
 
     Returns:
         The catalog.
@@ -298,6 +300,6 @@ def open_catalog(
         stale = directory.with_name(f"{directory.name}.{os.getpid()}")
         directory.rename(stale)
     if not (directory / MANIFEST).is_file():
-        build_catalog(layout, directory, progress)
+        build_catalog(layout, directory, cache=cache, workers=workers, progress=progress)
         drop_others(directory)
     return Catalog(layout.root, directory)

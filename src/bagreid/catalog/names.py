@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from bagreid.contracts import DISTRACTOR_PID, BagreidError, IntArray
+from bagreid.contracts import DISTRACTOR_PID, IntArray
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -154,44 +154,34 @@ def _word(text: bytes) -> np.uint64:
     return np.uint64(int.from_bytes(text, "little"))
 
 
-def parse_test_names(names: pa.LargeStringArray, source: object) -> tuple[IntArray, IntArray]:
+def parse_test_names(
+    names: pa.LargeStringArray,
+) -> tuple[IntArray, IntArray, npt.NDArray[np.bool_]]:
     """Reads identity and camera from the file names of test images.
 
     Args:
         names: `(M,)` paths of test images.
-        source: Where they come from, for the error.
 
     Returns:
-        `(M,)` identities (-1 junk, -1000 distractor) and `(M,)` cameras.
-
-    Raises:
-        BagreidError: If a name is not of the form `<pid>_c<camera>_<n>.jpg`.
+        `(M,)` identities (-1 junk, -1000 distractor); `(M,)` cameras; and `(M,)` whether the name
+        is of the form `<pid>_c<camera>_<n>.jpg` at all, with numbers that fit 32 and 16 bits
+        (where it is not, the numbers mean nothing).
     """
     files = pc.replace_substring_regex(names, pattern=r"^.*/", replacement="")
     parts = pc.extract_regex(files, pattern=TEST_NAME)
-    if parts.null_count:
-        bad = int(pc.index(pc.is_null(parts), True).as_py())
-        raise _bad_name(names[bad].as_py(), source)
     pid_text, camera_text = pc.struct_field(parts, [0]), pc.struct_field(parts, [1])
-    long_pid = pc.greater(pc.utf8_length(pc.utf8_ltrim(pid_text, "0")), 10)
-    long_camera = pc.greater(pc.utf8_length(pc.utf8_ltrim(camera_text, "0")), 5)
-    too_long = pc.or_(long_pid, long_camera)
-    if pc.any(too_long).as_py():
-        raise _bad_name(names[pc.index(too_long, True).as_py()].as_py(), source)
+    good = pc.is_valid(parts)
+    for text, digits in ((pid_text, 10), (camera_text, 5)):
+        short = pc.less_equal(pc.utf8_length(pc.utf8_ltrim(text, "0")), digits)
+        good = pc.and_(good, pc.fill_null(short, False))
     others = pc.ends_with(pid_text, "others")
-    pid = pc.if_else(others, str(DISTRACTOR_PID), pid_text).cast(pa.int64())
-    pid_M = np.asarray(pid.to_numpy(zero_copy_only=False), np.int64)
-    camera_M = np.asarray(camera_text.cast(pa.int64()).to_numpy(zero_copy_only=False), np.int64)
-    over = (pid_M > np.iinfo(np.int32).max) | (camera_M > np.iinfo(np.int16).max)
-    if over.any():
-        raise _bad_name(names[int(over.argmax())].as_py(), source)
-    return pid_M, camera_M
+    pid = _numbers(pc.if_else(others, str(DISTRACTOR_PID), pid_text), good)
+    camera = _numbers(camera_text, good)
+    fits = (pid <= np.iinfo(np.int32).max) & (camera <= np.iinfo(np.int16).max)
+    return pid, camera, fits & np.asarray(good.to_numpy(zero_copy_only=False), np.bool_)
 
 
-def _bad_name(name: str, source: object) -> BagreidError:
-    return BagreidError(
-        f"'{name}' is no test image's name",
-        path=str(source),
-        position=f"member '{name}'",
-        remedy="Test images are named <pid>_c<camera>_<n>.jpg, such as 000028311_c1_1.jpg",
-    )
+def _numbers(text: pa.StringArray, good: pa.BooleanArray) -> IntArray:
+    """The numbers that good texts hold; 0 for the others."""
+    number = pc.if_else(good, text, "0").cast(pa.int64())
+    return np.asarray(number.to_numpy(zero_copy_only=False), np.int64)

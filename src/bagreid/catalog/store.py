@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -21,11 +22,14 @@ import pyarrow as pa
 
 from bagreid.catalog.layouts import Layout
 from bagreid.catalog.layouts.layout import relative
-from bagreid.catalog.members import directories_below
+from bagreid.catalog.trees import directories_below
 from bagreid.contracts import BagreidError
 
 SCHEMA = "bagreid.catalog/2"
 """Changes whenever older catalogs must be built anew."""
+
+_CATALOG = re.compile(r"[0-9a-f]{16}(\.\d+)?")
+"""Names of catalogs; other things that belong to the archive may lie beside them."""
 
 MANIFEST = "catalog.json"
 """The small facts beside the tables; it is written last."""
@@ -121,7 +125,7 @@ def drop_others(directory: Path) -> None:
         directory: The one to keep.
     """
     for path in directory.parent.iterdir():
-        if path != directory and not path.name.endswith(".partial"):
+        if path != directory and _CATALOG.fullmatch(path.name):
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -141,7 +141,9 @@ def test_a_built_catalog_is_opened_again_and_a_changed_archive_is_not(
     built = []
     real = catalog_module.build_catalog
     monkeypatch.setattr(
-        catalog_module, "build_catalog", lambda *args: (built.append(1), real(*args))
+        catalog_module,
+        "build_catalog",
+        lambda *args, **kwargs: (built.append(1), real(*args, **kwargs)),
     )
     assert open_catalog(archive, cache=cache).directory == first.directory
     assert not built

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -30,20 +31,19 @@ class TarSource:
     side: Side
 
 
-def find(base: Path) -> list[TarSource]:
+def find(base: Path) -> tuple[list[TarSource], list[BagreidError]]:
     """Finds the tars of an archive that begins at `base`.
 
     Args:
         base: A folder.
 
     Returns:
-        Train tars by part number, then test tars.
-
-    Raises:
-        BagreidError: If a part between others is missing, or a tar lies there compressed only.
+        Train tars by part number, then test tars; and a problem for each part that is missing
+        between others and for each tar that lies there compressed only.
     """
     sides: tuple[Side, Side] = ("train", "test")
-    found = []
+    found: list[TarSource] = []
+    problems: list[BagreidError] = []
     for side in sides:
         inside = base / side
         files = sorted(inside.iterdir()) if inside.is_dir() else []
@@ -52,10 +52,9 @@ def find(base: Path) -> list[TarSource]:
         ]
         tars = [path for path in files if path.name.lower().endswith(".tar")]
         tars = [path for path in tars if not path.is_dir()]
-        _refuse_packed(files, tars)
-        _refuse_gaps(tars)
+        problems += [*_packed(files, tars), *_gaps(tars)]
         found += [TarSource(path, side) for path in sorted(tars, key=natural)]
-    return found
+    return found, problems
 
 
 def natural(path: Path) -> list[tuple[int, str]]:
@@ -73,20 +72,20 @@ def natural(path: Path) -> list[tuple[int, str]]:
     ]
 
 
-def _refuse_packed(files: list[Path], tars: list[Path]) -> None:
+def _packed(files: list[Path], tars: list[Path]) -> Iterator[BagreidError]:
     plain = {path.name.lower().removesuffix(".tar") for path in tars}
     for path in files:
         for ending in _PACKED:
             stem = path.name.lower().removesuffix(ending)
             if stem != path.name.lower() and stem not in plain:
-                raise BagreidError(
+                yield BagreidError(
                     "the tar is compressed",
                     path=path,
                     remedy="Images are read in place: undo the compression, leave the tar packed",
                 )
 
 
-def _refuse_gaps(tars: list[Path]) -> None:
+def _gaps(tars: list[Path]) -> Iterator[BagreidError]:
     parts: dict[tuple[Path, str, str], set[int]] = {}
     for path in tars:
         if match := _PART.match(path.name):
@@ -96,7 +95,7 @@ def _refuse_gaps(tars: list[Path]) -> None:
         gaps = sorted(set(range(1, max(numbers))) - numbers)
         if gaps:
             there = ", ".join(map(str, sorted(numbers)))
-            raise BagreidError(
+            yield BagreidError(
                 f"the tar is missing, while part{'s' if len(numbers) > 1 else ''} {there} of the "
                 f"same set lie beside it (missing in all: {', '.join(map(str, gaps[:10]))})",
                 path=folder / f"{before}{gaps[0]}{after}",

@@ -40,6 +40,7 @@ class Layout:
         bag_file: Bag labels.
         truth_file: Image-level truth.
         notes: What was chosen where there was a choice.
+        problems: Parts that are missing between others, and tars that are compressed.
     """
 
     root: Path
@@ -50,16 +51,36 @@ class Layout:
     bag_file: Path | None
     truth_file: Path | None
     notes: tuple[str, ...]
+    problems: tuple[BagreidError, ...] = ()
 
 
 def find_layout(root: Path) -> Layout:
-    """Looks for an archive at, inside or just around a folder.
+    """Looks for an archive at, inside or just around a folder, and wants it without gaps.
 
     Args:
         root: What the user named: the outer or the inner folder, or a link to it.
 
     Returns:
         The layout.
+
+    Raises:
+        BagreidError: If `root` is no folder, holds neither tars nor folders of images, misses a
+            part between others, or has a tar in compressed form only.
+    """
+    layout = survey_layout(root)
+    for problem in layout.problems:
+        raise problem
+    return layout
+
+
+def survey_layout(root: Path) -> Layout:
+    """Looks for an archive at, inside or just around a folder, and notes what is amiss.
+
+    Args:
+        root: What the user named: the outer or the inner folder, or a link to it.
+
+    Returns:
+        The layout, with its problems.
 
     Raises:
         BagreidError: If `root` is no folder, or holds neither tars nor folders of images.
@@ -72,9 +93,13 @@ def find_layout(root: Path) -> Layout:
             remedy="Name the folder that holds train/ and test/, or one around it",
         )
     places = bases(root)
-    tars = _distinct([tar for base in places for tar in downloaded.find(base)])
+    found = [downloaded.find(base) for base in places]
+    tars = _distinct([tar for there, _ in found for tar in there])
+    problems = [problem for _, there in found for problem in there]
     trees = list({p.resolve(): p for base in places for p in extracted.find(base)}.values())
     if not tars and not trees:
+        for problem in problems:
+            raise problem
         raise BagreidError(
             "nothing here looks like an archive",
             path=root,
@@ -99,6 +124,7 @@ def find_layout(root: Path) -> Layout:
         bag_file=files.get("bags"),
         truth_file=files.get("truth"),
         notes=tuple(notes),
+        problems=tuple(problems),
     )
 
 
