@@ -6,13 +6,9 @@ import torch
 from torch import Tensor
 from torchvision.io import ImageReadMode, decode_image
 
-from bagreid.shards.jpeg import BrokenImage, image_size
+from bagreid.shards.jpeg import MAX_PIXELS, BrokenImage, credible_size, image_size
 
 __all__ = ["MAX_PIXELS", "BrokenImage", "decode_jpeg", "image_size"]
-
-MAX_PIXELS = 2**26
-"""A picture of a person has not 67 million pixels, but a flipped bit in its header may say so, and
-the decoder would then ask for gigabytes."""
 
 
 def decode_jpeg(data: bytes | memoryview) -> Tensor:
@@ -28,9 +24,7 @@ def decode_jpeg(data: bytes | memoryview) -> Tensor:
         BrokenImage: If the bytes are cut, corrupt or something else. Damage inside the compressed
             pixels that the format has no means to notice shows as wrong pixels instead.
     """
-    height, width = image_size(data)
-    if not 0 < height * width <= MAX_PIXELS:
-        raise BrokenImage(f"the image claims to be {height}×{width} pixels")
+    credible_size(data)
     try:
         # A copy, for torch wants to own writable memory; it costs a hundredth of the decoding.
         buffer = torch.frombuffer(bytearray(data), dtype=torch.uint8)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bagreid.data import decode
-from bagreid.shards.jpeg import BrokenImage, image_size
+from bagreid.shards.jpeg import BrokenImage, credible_size, image_size
 
 
 def encoded(height: int, width: int, kind: str = "JPEG", **options: object) -> bytes:
@@ -58,3 +58,14 @@ def test_the_decoder_knows_the_same_error_and_the_same_reader() -> None:
 def test_a_header_is_read_without_torch() -> None:
     code = "import sys, bagreid.shards.jpeg; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_absurd_size_is_no_picture() -> None:
+    for height, width in ((0, 5), (65_500, 65_500)):
+        data = bytearray(encoded(16, 8))
+        frame = data.index(b"\xff\xc0")
+        data[frame + 5 : frame + 9] = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+        assert image_size(data) == (height, width)
+        with pytest.raises(BrokenImage, match=f"claims to be {height}×{width}"):
+            credible_size(data)
+    assert credible_size(encoded(16, 8)) == (16, 8)
