@@ -5,9 +5,10 @@ Shape letters: N images, P identities that have images, T batches, S = T · grou
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from bagreid.contracts import IntArray
 from bagreid.plan.pools import Pools, cut_pools, running_total
@@ -17,36 +18,38 @@ from bagreid.plan.pools import Pools, cut_pools, running_total
 class IdentitySource:
     """Groups of one identity each, in batches of distinct identities where that is possible.
 
+    All that grows with the images are four bytes for each row of a known identity.
+
     Attributes:
-        labels: ``(N,)`` class index of each row, -1 where it is unknown.
+        labels: ``(N,)`` class index of each row, -1 where it is unknown; it is not kept.
         groups: Groups of a batch.
         images_per_group: Images of one group.
+        left_out: Images of unknown identity.
     """
 
-    labels: IntArray
+    labels: InitVar[IntArray]
     groups: int
     images_per_group: int
-    _rows: IntArray = field(init=False)
+    left_out: int = field(init=False)
+    _rows: npt.NDArray[np.uint32] = field(init=False)
     _pools: Pools = field(init=False)
 
-    def __post_init__(self) -> None:
-        rows = np.argsort(self.labels, kind="stable")
-        rows = rows[int((self.labels < 0).sum()) :]
-        identity, first, count = np.unique(self.labels[rows], return_index=True, return_counts=True)
+    def __post_init__(self, labels: IntArray) -> None:
+        known = labels >= 0
+        counts = np.bincount(labels[known])
+        identity = np.flatnonzero(counts)
+        count = counts[identity]
         members = np.arange(len(identity) + 1)
+        first = running_total(count)[:-1]
         pools = cut_pools(identity, members, first, count, self.images_per_group)
-        object.__setattr__(self, "_rows", rows)
+        object.__setattr__(self, "left_out", len(labels) - int(count.sum()))
+        object.__setattr__(self, "_rows", _rows_by_label(labels, known))
         object.__setattr__(self, "_pools", pools)
 
     @property
     def most_groups(self) -> int:
         """Groups of every epoch."""
         return self._pools.num_groups
-
-    @property
-    def left_out(self) -> int:
-        """Images of unknown identity."""
-        return len(self.labels) - len(self._rows)
 
     def pools(self, seed: int, epoch: int) -> Pools:  # noqa: ARG002
         """The identities themselves, the same in every epoch."""
@@ -58,11 +61,22 @@ class IdentitySource:
 
     def rows(self, rows: IntArray) -> IntArray:
         """Turns places among the sorted rows into catalog rows."""
-        return self._rows[rows]
+        return self._rows[rows].astype(np.int64)
 
     def bag_rows(self, bag: int) -> IntArray:
         """All rows of an identity, ascending."""
-        return np.flatnonzero(self.labels == bag)
+        pool = int(np.searchsorted(self._pools.bag, bag))
+        assert self._pools.bag[pool] == bag, "an identity without images is never drawn"
+        start, stop = self._pools.start[pool : pool + 2].tolist()
+        return self.rows(np.arange(start, stop))
+
+
+def _rows_by_label(labels: IntArray, known: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint32]:
+    """The rows of known identity, sorted by identity, then by row."""
+    # NumPy sorts 16-bit numbers by radix, ten times as fast as wider ones.
+    short = labels[known].astype(np.min_scalar_type(int(labels.max(initial=0))))
+    rows: npt.NDArray[np.uint32] = np.flatnonzero(known).astype(np.uint32)
+    return rows[np.argsort(short, kind="stable")]
 
 
 def spread_groups(
