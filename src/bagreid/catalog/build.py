@@ -13,7 +13,6 @@ from bagreid.catalog.layouts.layout import relative
 from bagreid.catalog.members import SPLITS, BuildProgress
 from bagreid.catalog.store import SCHEMA, write_store
 from bagreid.catalog.survey import Survey, survey_archive
-from bagreid.contracts import IntArray
 
 
 def build_catalog(
@@ -65,7 +64,7 @@ def _tables(survey: Survey) -> dict[str, dict[str, Any]]:
     train = len(survey.split("train"))
     folders = np.arange(len(survey.folder_names) + 1)
     ends = np.searchsorted(members.group[:train], folders, "left").astype(np.int64)
-    rows, names = _long_names(survey)
+    rows, names = survey.long_names.by_row(members)
     loose = pa.concat_arrays(survey.loose) if survey.loose else pa.array([], pa.large_string())
     truth = survey.truth.astype(np.min_scalar_type(-max(len(survey.identities), 1)))
     return {
@@ -82,25 +81,6 @@ def _tables(survey: Survey) -> dict[str, dict[str, Any]]:
         },
         "identities": {"identity": survey.identities},
         "truth": {"class_index": truth},
-        "long_names": {"row": rows, "name": pa.array(names, pa.large_string())},
+        "long_names": {"row": rows, "name": names},
         "loose": {"name": loose},
     }
-
-
-def _long_names(survey: Survey) -> tuple[IntArray, list[str]]:
-    """Side table of names that no single header holds, by row."""
-    if not survey.long_names:
-        return np.zeros(0, np.int64), []
-    members = survey.members
-    place = members.shard.astype(np.int64) << 32 | members.block.astype(np.int64)
-    wanted = np.array([shard << 32 | block for shard, block in survey.long_names], np.int64)
-    order = np.argsort(place, kind="stable")
-    at = np.minimum(np.searchsorted(place[order], wanted), len(order) - 1)
-    row = order[at]
-    by_row = {
-        int(row[i]): name
-        for i, name in enumerate(survey.long_names.values())
-        if place[row[i]] == wanted[i]
-    }
-    rows = sorted(by_row)
-    return np.array(rows, np.int64), [by_row[row] for row in rows]

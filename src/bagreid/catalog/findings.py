@@ -45,6 +45,8 @@ class Findings:
         unplaced: Images that lie neither in a train folder nor under query/ or gallery/.
         first_unplaced: The first ten of them.
         duplicate_images: Images that came twice; the first place wins.
+        unsafe: Members with an absolute name or a `..` in it, never used or written anywhere.
+        first_unsafe: The first ten of them.
         bytes_after_end: Bytes behind the end marks of tars, not read.
         lists: Each list against the members, both ways.
         duplicate_bag_labels: Repeated numbers inside a BagLabel, merged.
@@ -65,6 +67,8 @@ class Findings:
     unplaced: int = 0
     first_unplaced: tuple[str, ...] = ()
     duplicate_images: int = 0
+    unsafe: int = 0
+    first_unsafe: tuple[str, ...] = ()
     bytes_after_end: int = 0
     lists: tuple[ListFinding, ...] = ()
     duplicate_bag_labels: int = 0

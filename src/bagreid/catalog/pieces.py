@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from bagreid.catalog.names import Hashes, Paths, parse_test_names, split_paths
 from bagreid.contracts import BagreidError, IntArray
 from bagreid.shards import TarIndex
 from bagreid.shards.header import BLOCK
+from bagreid.shards.source import State
 
 _TRAIN = re.compile(r"(?:^|/)sysu_train_set_all/([^/]+)$")
 _TEST = re.compile(r"(?:^|/)sysu_test_set_all/(query|gallery)/([^/]+)$")
@@ -71,9 +72,13 @@ class Piece:
         camera: `(M,)` int16; train: 0.
         key: `(M,)` uint64, hash of the last two components of the name.
         folders: Names of train folders, in the order met.
-        long_names: Names that the header in front of the data does not hold, by block.
+        long_block: `(L,)` uint32, blocks of images whose name the header in front of the data
+            does not hold, ascending.
+        long_name: `(L,)` their names, Arrow large_string.
         odd: What else is in the file.
         damage: What is wrong with the file as such; the images read whole before it are here.
+        bytes: Size of the file.
+        state: What identified its content when it was read.
     """
 
     block: npt.NDArray[np.uint32]
@@ -82,10 +87,13 @@ class Piece:
     group: npt.NDArray[np.int32]
     camera: npt.NDArray[np.int16]
     key: Hashes
-    folders: tuple[str, ...] = ()
-    long_names: Mapping[int, str] = field(default_factory=dict)
+    folders: tuple[str, ...]
+    long_block: npt.NDArray[np.uint32]
+    long_name: pa.LargeStringArray
     odd: Oddities = field(default_factory=Oddities)
     damage: BagreidError | None = None
+    bytes: int = 0
+    state: State | None = None
 
     def __len__(self) -> int:
         return len(self.key)
@@ -108,6 +116,9 @@ def empty_piece(damage: BagreidError | None = None) -> Piece:
         group=none.astype(np.int32),
         camera=none.astype(np.int16),
         key=none.astype(np.uint64),
+        folders=(),
+        long_block=none.astype(np.uint32),
+        long_name=pa.array([], pa.large_string()),
         damage=damage,
     )
 
@@ -123,13 +134,16 @@ def tar_piece(index: TarIndex, side: str) -> Piece:
         The piece.
     """
     placed = _Placed(index.names, index.offset // BLOCK, index.size, side)
-    kept = placed.kept
-    named = kept[~index.named_by_header[kept]]
-    return placed.piece(
-        long_names={int(index.offset[row]) // BLOCK: index.names[row].as_py() for row in named},
+    long = placed.kept[~index.named_by_header[placed.kept]]
+    piece = placed.piece(long)
+    odd = replace(
+        piece.odd,
         skipped=dict(index.skipped),
+        unsafe=index.unsafe,
+        first_unsafe=index.first_unsafe,
         bytes_after_end=index.bytes_after_end,
     )
+    return replace(piece, odd=odd, damage=index.damage, bytes=index.bytes, state=index.state)
 
 
 def loose_piece(names: pa.LargeStringArray, first: int, size: IntArray) -> Piece:
@@ -143,7 +157,9 @@ def loose_piece(names: pa.LargeStringArray, first: int, size: IntArray) -> Piece
     Returns:
         The piece.
     """
-    return _Placed(names, np.arange(first, first + len(names)), size, None).piece()
+    return _Placed(names, np.arange(first, first + len(names)), size, None).piece(
+        np.zeros(0, np.int64)
+    )
 
 
 class _Placed:
@@ -152,7 +168,7 @@ class _Placed:
     def __init__(
         self, names: pa.LargeStringArray, block: IntArray, size: IntArray, side: str | None
     ) -> None:
-        self.block, self.size = block, size
+        self.names, self.block, self.size = names, block, size
         self.folders: dict[str, int] = {}
         self.paths: Paths = split_paths(names)
         run, directories = self.paths.directories()
@@ -174,13 +190,8 @@ class _Placed:
         self.bad = np.flatnonzero(bad)
         self.kept = np.flatnonzero(placed & ~large & ~bad)
 
-    def piece(
-        self,
-        *,
-        long_names: Mapping[int, str] | None = None,
-        skipped: Mapping[str, int] | None = None,
-        bytes_after_end: int = 0,
-    ) -> Piece:
+    def piece(self, long: IntArray) -> Piece:
+        """The images kept, with the names of those in rows `long` spelled out."""
         kept = self.kept
         return Piece(
             block=self.block[kept].astype(np.uint32),
@@ -190,9 +201,9 @@ class _Placed:
             camera=self.camera[kept],
             key=self.paths.keys()[kept],
             folders=tuple(self.folders),
-            long_names=long_names or {},
+            long_block=self.block[long].astype(np.uint32),
+            long_name=self.names.take(pa.array(long)),
             odd=Oddities(
-                skipped=skipped or {},
                 not_images=int((~self.image).sum()),
                 unplaced=len(self.lost),
                 first_unplaced=self._first(self.lost),
@@ -200,7 +211,6 @@ class _Placed:
                 first_bad_names=self._first(self.bad),
                 too_large=len(self.large),
                 first_too_large=self._first(self.large),
-                bytes_after_end=bytes_after_end,
             ),
         )
 

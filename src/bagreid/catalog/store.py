@@ -138,9 +138,16 @@ def _unwritable(directory: Path, error: OSError) -> BagreidError:
 
 
 def _write_table(path: Path, columns: Mapping[str, Any]) -> None:
-    batch = pa.record_batch({name: pa.array(column) for name, column in columns.items()})
+    batch = pa.record_batch({name: _array(column) for name, column in columns.items()})
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
         writer.write_batch(batch)
+
+
+def _array(column: Any) -> pa.Array:
+    if isinstance(column, pa.ChunkedArray):
+        chunks = column.chunks or [pa.array([], column.type)]
+        return pa.concat_arrays(chunks)
+    return pa.array(column)
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,15 +20,17 @@ from bagreid.catalog.findings import FIRST, Findings, ListFinding
 from bagreid.catalog.layouts import Layout, TarSource, survey_layout
 from bagreid.catalog.layouts.layout import relative
 from bagreid.catalog.lists import list_finding, match, read_list
+from bagreid.catalog.long_names import LongNames
 from bagreid.catalog.members import SPLITS, BuildProgress, Members, canonical_name
 from bagreid.catalog.order import drop_duplicates, join_pieces, sort_by_folder
 from bagreid.catalog.pieces import Oddities, Piece, empty_piece, tar_piece
 from bagreid.catalog.trees import LooseFolder, read_trees
 from bagreid.catalog.truth import read_truth
 from bagreid.contracts import BagreidError, IntArray, Split
-from bagreid.shards import scan_tar
+from bagreid.shards import open_source, survey_tar
 from bagreid.shards.header import BLOCK
 from bagreid.shards.index import read_name
+from bagreid.shards.source import State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,7 @@ class TarReport:
         images: Images of the archive in it, those that another file holds too included.
         damage: What is wrong with it; the images read whole before it are still counted.
         odd: What else is in it: skipped kinds, unsafe names, bytes after the end …
+        state: What identified its content when it was read; None where it cannot be read.
     """
 
     path: Path
@@ -49,6 +53,7 @@ class TarReport:
     images: int
     damage: BagreidError | None
     odd: Oddities
+    state: State | None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -70,7 +75,7 @@ class Survey:
             in it.
         shards: Files that the shard numbers stand for; the last is the root where files are loose.
         loose: Names of loose files below the root, by number, in pieces.
-        long_names: Names that the header in front of the data does not hold, by (shard, block).
+        long_names: Names that the header in front of the data does not hold.
         findings: Counts of everything odd, as in the catalog.
         bags: The bag file as read; empty where it is absent or cannot be read.
         bag_problem: Why the bag file cannot be read.
@@ -95,7 +100,7 @@ class Survey:
     folder_names: list[str]
     shards: list[Path]
     loose: list[pa.LargeStringArray]
-    long_names: dict[tuple[int, int], str]
+    long_names: LongNames
     findings: Findings
     bags: BagFile
     bag_problem: BagreidError | None
@@ -150,11 +155,10 @@ class Survey:
         shard, block = int(members.shard[row]), int(members.block[row])
         if self.loose and shard == len(self.shards) - 1:
             return canonical_name(pa.chunked_array(self.loose)[block].as_py(), split)
-        name = self.long_names.get((shard, block))
+        name = self.long_names.find(shard, block)
         if name is None:
-            with self.shards[shard].open("rb") as file:
-                file.seek((block - 1) * BLOCK)
-                name = read_name(file.read(BLOCK))
+            with closing(open_source(self.shards[shard])) as tar:
+                name = read_name(bytes(tar.read((block - 1) * BLOCK, BLOCK)))
         return canonical_name(name, split)
 
 
@@ -202,7 +206,7 @@ def _empty_survey(root: Path, problem: BagreidError) -> Survey:
         folder_names=[],
         shards=[],
         loose=[],
-        long_names={},
+        long_names=LongNames(none, pa.chunked_array([], pa.large_string())),
         findings=Findings(),
         bags=EMPTY_BAGS,
         bag_problem=None,
@@ -245,11 +249,7 @@ def _survey_images(layout: Layout, progress: BuildProgress | None) -> Survey:
     survey.folder_names = names
     survey.shards = shards + ([layout.root] if layout.trees else [])
     survey.loose = [folder.names for folder in folders]
-    survey.long_names = {
-        (shard, block): name
-        for shard, piece in enumerate(pieces)
-        for block, name in piece.long_names.items()
-    }
+    survey.long_names = LongNames.join(pieces)
     survey.bad_test_names = sum(entry.bad_names for entry in odd)
     survey.first_bad_test_names = _first(entry.first_bad_names for entry in odd)
     survey.image_problems = (*_unreadable(folders), *_image_problems(odd, sources))
@@ -265,7 +265,7 @@ def _scan(source: TarSource, progress: BuildProgress | None) -> Piece:
             progress(source.path, members, passed, total)
 
     try:
-        index = scan_tar(source.path, progress=tell)
+        index = survey_tar(source.path, progress=tell)
     except BagreidError as error:
         return empty_piece(error)
     tell(len(index), total)
@@ -276,10 +276,11 @@ def _report(source: TarSource, piece: Piece) -> TarReport:
     return TarReport(
         path=source.path,
         side=source.side,
-        bytes=source.path.stat().st_size if source.path.exists() else 0,
+        bytes=piece.bytes,
         images=len(piece),
         damage=piece.damage,
         odd=piece.odd,
+        state=piece.state,
     )
 
 
@@ -292,6 +293,8 @@ def _sum_up(odd: Sequence[Oddities]) -> Findings:
         not_images=sum(entry.not_images for entry in odd),
         unplaced=sum(entry.unplaced for entry in odd),
         first_unplaced=_first(entry.first_unplaced for entry in odd),
+        unsafe=sum(entry.unsafe for entry in odd),
+        first_unsafe=_first(entry.first_unsafe for entry in odd),
         bytes_after_end=sum(entry.bytes_after_end for entry in odd),
     )
 
