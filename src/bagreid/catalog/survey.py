@@ -335,20 +335,20 @@ def _survey_bags(survey: Survey, layout: Layout) -> None:
             bags = read_bag_file(layout.bag_file)
         except BagreidError as error:
             survey.bag_problem, bags = error, EMPTY_BAGS
-    if not survey.folder_names and bags.bag_id:
+    if not survey.folder_names and len(bags):
         note = "bags: left aside, for there are no train images here"
         survey.findings = replace(survey.findings, notes=(*survey.findings.notes, note))
         bags = EMPTY_BAGS
     survey.bags = bags
-    named = dict.fromkeys(name for names in bags.folder for name in names)
-    survey.absent_bag_folders = tuple(named.keys() - set(survey.folder_names))
+    named = set(bags.folder_name.to_pylist())
+    survey.absent_bag_folders = tuple(bags.absent(survey.folder_names))
     try:
         survey.bag_table, survey.identities = make_bag_table(
             bags, survey.folder_names, layout.bag_file
         )
     except BagreidError as error:
         survey.bag_folder_problem = error
-    lonely = [name for name in survey.folder_names if name not in named] if bags.bag_id else []
+    lonely = [name for name in survey.folder_names if name not in named] if len(bags) else []
     survey.findings = replace(
         survey.findings,
         duplicate_bag_labels=bags.duplicate_labels,
