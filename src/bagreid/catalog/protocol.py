@@ -48,12 +48,7 @@ def count_protocol(
     Returns:
         The counts; a match needs the same identity (0 or above) and another camera.
     """
-    same_pid = _count_in(query_pid, gallery_pid)
-    both = _count_in(
-        query_pid.astype(np.int64) << 16 | query_camid,
-        gallery_pid.astype(np.int64) << 16 | gallery_camid,
-    )
-    matches = np.where(query_pid >= 0, same_pid - both, 0)
+    matches = matches_of(query_pid, query_camid, gallery_pid, gallery_camid)
     return TestProtocol(
         queries=len(query_pid),
         query_identities=len(np.unique(query_pid)),
@@ -63,6 +58,28 @@ def count_protocol(
         distractors=int((gallery_pid == DISTRACTOR_PID).sum()),
         junk=int((gallery_pid == JUNK_PID).sum()),
     )
+
+
+def matches_of(
+    query_pid: IntArray, query_camid: IntArray, gallery_pid: IntArray, gallery_camid: IntArray
+) -> IntArray:
+    """How much there is to find for each query.
+
+    Args:
+        query_pid: `(Q,)` identities of the queries.
+        query_camid: `(Q,)` their cameras.
+        gallery_pid: `(G,)` identities of the gallery.
+        gallery_camid: `(G,)` their cameras.
+
+    Returns:
+        `(Q,)` gallery images of the same identity (0 or above) from another camera.
+    """
+    same_pid = _count_in(query_pid, gallery_pid)
+    both = _count_in(
+        query_pid.astype(np.int64) << 16 | query_camid,
+        gallery_pid.astype(np.int64) << 16 | gallery_camid,
+    )
+    return np.where(query_pid >= 0, same_pid - both, 0)
 
 
 def _count_in(values: IntArray, among: IntArray) -> IntArray:
