@@ -1,27 +1,30 @@
-"""Reading members of tars in place: one memory map a tar, opened when first needed."""
+"""Reading members of tars in place: each tar opened when first needed."""
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Sequence
 from pathlib import Path
 
 from bagreid.contracts import BagreidError
+from bagreid.shards.source import ByteSource, open_source
 
 
 class ShardReader:
-    """Hands out slices of memory-mapped files, without copying.
+    """Hands out bytes of tars.
 
-    A pickled reader carries its paths only and maps the files anew where it wakes up; the pages
-    themselves are shared by all processes of a machine.
+    Local ones are mapped into memory and sliced without copying; of remote ones, each image is
+    one ranged request.
+
+    A pickled reader carries its paths only and opens the files anew where it wakes up; the pages
+    of local files are shared by all processes of a machine.
 
     Args:
-        paths: The files; `read` knows them by their position in this sequence.
+        paths: Tars or pointers to them; `read` knows them by their position in this sequence.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = tuple(paths)
-        self._views: dict[int, memoryview] = {}
+        self._sources: dict[int, ByteSource] = {}
 
     def read(self, shard: int, offset: int, size: int) -> memoryview:
         """The bytes of one member.
@@ -37,33 +40,24 @@ class ShardReader:
         Raises:
             BagreidError: If the file is gone or ends before `offset + size`.
         """
-        view = self._views.get(shard)
-        if view is None:
-            view = self._views[shard] = self._map(self.paths[shard])
-        if not 0 <= offset <= offset + size <= len(view):
+        source = self._sources.get(shard)
+        if source is None:
+            source = self._sources[shard] = open_source(self.paths[shard])
+        if not 0 <= offset <= offset + size <= source.size:
             raise BagreidError(
-                f"the file holds {len(view):,} bytes and an image should end at {offset + size:,}",
+                f"the file holds {source.size:,} bytes and an image should end at "
+                f"{offset + size:,}",
                 path=self.paths[shard],
                 position=f"byte {offset}",
                 remedy="It changed since it was indexed: run 'bagreid catalog' again",
             )
-        return view[offset : offset + size]
-
-    @staticmethod
-    def _map(path: Path) -> memoryview:
-        try:
-            with path.open("rb") as file:
-                return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        except (OSError, ValueError) as error:
-            raise BagreidError(
-                f"cannot be read ({error})",
-                path=path,
-                remedy="Put the file back, or run 'bagreid catalog' again",
-            ) from error
+        return source.read(offset, size)
 
     def close(self) -> None:
-        """Lets the maps go; one that is still looked at lives on until its last view is gone."""
-        self._views.clear()
+        """Lets maps and connections go; a map that is still looked at lives on as long."""
+        for source in self._sources.values():
+            source.close()
+        self._sources.clear()
 
     def __enter__(self) -> ShardReader:
         return self
@@ -76,4 +70,4 @@ class ShardReader:
 
     def __setstate__(self, paths: tuple[Path, ...]) -> None:
         self.paths = paths
-        self._views = {}
+        self._sources = {}

@@ -1,0 +1,142 @@
+"""A tar behind a URL, read by ranges with patience: connections drop, servers are busy."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import fsspec  # type: ignore[import-untyped]
+
+from bagreid.contracts import BagreidError
+from bagreid.shards.pointer import read_pointer, without_secrets
+from bagreid.shards.ranges import FileRanges, Ranges, RefusedError, Status, said
+from bagreid.shards.source import State
+
+PAUSES = (0.2, 1.0, 3.0)
+"""Seconds to wait before the second, third and fourth try."""
+
+_PROGRESS = 1 << 20
+"""For each so many bytes of a long read one more dropped connection is forgiven."""
+
+_INHERITED: list[Ranges] = []
+"""Connections of a parent process: letting them go would close them over there."""
+
+
+class RemoteSource:
+    """A tar that a pointer file names, behind fsspec.
+
+    Each process has its own connection: a source that finds itself in a forked process opens one.
+
+    Args:
+        pointer: A file that holds the URL.
+
+    Raises:
+        BagreidError: If the pointer is none, or the tar is not there, or it cannot be read in
+            parts.
+    """
+
+    def __init__(self, pointer: Path) -> None:
+        self.path = pointer
+        self._url = read_pointer(pointer)
+        self.name = without_secrets(self._url)
+        self._process = os.getpid()
+        self._ranges: Ranges | None = None
+        self._status: Status | None = None
+        self._status = self._ask_status()
+        self.size = self._status.size
+        self.state: State = (self._status.size, self._status.tag)
+
+    def read(self, offset: int, size: int) -> memoryview:
+        """Some of the bytes, by one request if all goes well.
+
+        Args:
+            offset: The first of them.
+            size: How many.
+
+        Returns:
+            A read-only view, shorter than asked for only at the end of the source.
+
+        Raises:
+            BagreidError: If the tar is gone or changed, or the connection drops again and again.
+        """
+        view = memoryview(bytearray(max(min(size, self.size - offset), 0)))
+        done = failures = 0
+        while done < len(view):
+            try:
+                got, trouble = self._connected().fetch(offset + done, view[done:])
+            except RefusedError as error:
+                raise self._error(error.why, error.remedy) from error
+            done += got
+            if done < len(view):
+                failures += 1
+                if failures > len(PAUSES) + len(view) // _PROGRESS:
+                    raise self._gave_up(failures, trouble, offset + done)
+                time.sleep(0 if got else PAUSES[min(failures, len(PAUSES)) - 1])
+        return view.toreadonly()
+
+    def close(self) -> None:
+        """Lets the connection go; reading on opens a new one."""
+        self._ranges = None
+
+    def _connected(self) -> Ranges:
+        if self._process != os.getpid() and self._ranges is not None:
+            _INHERITED.append(self._ranges)
+            self._ranges = None
+        if self._ranges is None:
+            self._process = os.getpid()
+            self._ranges = open_ranges(self._url, self._status)
+        return self._ranges
+
+    def _ask_status(self) -> Status:
+        failures = 0
+        while True:
+            try:
+                return self._connected().status()
+            except RefusedError as error:
+                raise self._error(error.why, error.remedy) from error
+            except Exception as error:  # every file system has errors of its own
+                failures += 1
+                if failures > len(PAUSES):
+                    raise self._gave_up(failures, error, 0) from error
+                time.sleep(PAUSES[failures - 1])
+
+    def _gave_up(self, tries: int, trouble: Exception | None, byte: int) -> BagreidError:
+        why = "the server sends less than it should" if trouble is None else said(trouble)
+        return self._error(
+            f"reading failed {tries} times, at last at byte {byte} ({why})",
+            "See that the server can be reached, then run the command again",
+        )
+
+    def _error(self, why: str, remedy: str) -> BagreidError:
+        why = why.replace(self._url, self.name)
+        return BagreidError(f"{self.name}: {why}", path=self.path, remedy=remedy)
+
+
+def open_ranges(url: str, known: Status | None) -> Ranges:
+    """Connects to the file system of a URL; no connection is shared with another process.
+
+    Args:
+        url: A URL of any scheme that fsspec knows.
+        known: What an earlier connection found; any other answer is then a change.
+
+    Returns:
+        What reads parts of the file.
+
+    Raises:
+        RefusedError: If the scheme is unknown, or its package is not installed.
+    """
+    scheme = url.partition("://")[0].lower()
+    try:
+        system, path = fsspec.core.url_to_fs(url, skip_instance_cache=True)
+        if scheme not in {"http", "https"}:
+            return FileRanges(system, path, known)
+        from bagreid.shards.web import WebRanges
+
+        return WebRanges(system, path, known)
+    except ImportError as error:
+        package = "bagreid[remote]" if scheme in {"http", "https"} else "that package"
+        why = f"'{scheme}' needs a package that is not installed ({error})"
+        raise RefusedError(why, f"Install {package}") from error
+    except Exception as error:  # every file system has errors of its own
+        raise RefusedError(f"the URL cannot be opened ({said(error)})", "Mend the URL") from error
