@@ -8,18 +8,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from bagreid.catalog.hold import Hold, remove
 from bagreid.catalog.layouts import Layout
 from bagreid.catalog.layouts.layout import relative
 from bagreid.catalog.members import SPLITS, BuildProgress
-from bagreid.catalog.store import SCHEMA, write_store
-from bagreid.catalog.survey import Survey, survey_archive
+from bagreid.catalog.scanning.scan import SCANS
+from bagreid.catalog.store import SCHEMA, new_folder, write_store
+from bagreid.catalog.survey import Survey, survey_files
 
 
 def build_catalog(
     layout: Layout,
     directory: Path,
+    hold: Hold,
     *,
-    cache: Path | None = None,
+    afresh: bool = False,
     workers: int | None = None,
     progress: BuildProgress | None = None,
 ) -> None:
@@ -28,14 +31,18 @@ def build_catalog(
     Args:
         layout: Where everything lies.
         directory: Where the catalog shall be.
-        cache: Folder for catalogs; None takes `$BAGREID_CACHE` or `~/.cache/bagreid`.
+        hold: The share of this process in the archive's cache folder.
+        afresh: Read again also what was read before, and replace a catalog that is there.
         workers: How many tars are scanned at once; None takes what the machine has.
         progress: Told how far the reading is.
 
     Raises:
         BagreidError: If anything in the archive is wrong; nothing is written then.
     """
-    survey = survey_archive(layout, cache=cache, workers=workers, progress=progress)
+    new_folder(directory).rmdir()  # before hours of reading: can it be written at all?
+    if afresh:
+        remove(directory.parent / SCANS)
+    survey = survey_files(layout, directory.parent, hold, workers=workers, progress=progress)
     for problem in survey.problems():
         raise problem
     manifest = {
@@ -48,7 +55,7 @@ def build_catalog(
         "files": _files(layout),
         "findings": survey.findings.to_json(),
     }
-    write_store(directory, _tables(survey), manifest)
+    write_store(directory, _tables(survey), manifest, replace=afresh)
 
 
 def _files(layout: Layout) -> dict[str, str]:

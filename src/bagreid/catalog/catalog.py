@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ import pyarrow as pa
 from bagreid.catalog.bags import BagTable
 from bagreid.catalog.build import build_catalog
 from bagreid.catalog.findings import Findings
+from bagreid.catalog.hold import hold_archive
 from bagreid.catalog.layouts import find_layout
 from bagreid.catalog.members import SPLITS, BuildProgress, canonical_name
 from bagreid.catalog.protocol import TestProtocol, count_protocol
@@ -296,10 +296,12 @@ def open_catalog(
     """
     layout = find_layout(Path(root))
     directory = cache_directory(layout.root, cache) / fingerprint(layout)
-    if rebuild and directory.exists():
-        stale = directory.with_name(f"{directory.name}.{os.getpid()}")
-        directory.rename(stale)
-    if not (directory / MANIFEST).is_file():
-        build_catalog(layout, directory, cache=cache, workers=workers, progress=progress)
-        drop_others(directory)
+    if rebuild or not (directory / MANIFEST).is_file():
+        with hold_archive(directory.parent) as hold:
+            build_catalog(
+                layout, directory, hold, afresh=rebuild, workers=workers, progress=progress
+            )
+            with hold.alone() as alone:
+                if alone:
+                    drop_others(directory)
     return Catalog(layout.root, directory)

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import orjson
 import pyarrow as pa
 
+from bagreid.catalog.hold import PARTIAL, remove
 from bagreid.catalog.layouts import Layout
 from bagreid.catalog.layouts.layout import relative
 from bagreid.catalog.trees import directories_below
@@ -85,28 +86,34 @@ def _stat(path: Path) -> tuple[int, int]:
 
 
 def write_store(
-    directory: Path, tables: Mapping[str, Mapping[str, Any]], manifest: Mapping[str, Any]
+    directory: Path,
+    tables: Mapping[str, Mapping[str, Any]],
+    manifest: Mapping[str, Any],
+    *,
+    replace: bool = False,
 ) -> None:
     """Writes a catalog beside its place and renames it there when it is complete.
 
     Args:
-        directory: Where the catalog shall be; nothing happens if another process was faster.
+        directory: Where the catalog shall be.
         tables: For each table its columns (NumPy or Arrow arrays).
         manifest: Facts for `MANIFEST`.
+        replace: Take the place of a catalog that is there already; without it, nothing happens if
+            another process was faster.
 
     Raises:
         BagreidError: If the place cannot be written.
     """
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(suffix=".partial", dir=directory.parent))
-    except OSError as error:
-        raise _unwritable(directory, error) from error
+    partial = new_folder(directory)
     try:
         for name, columns in tables.items():
             _write_table(partial / f"{name}.arrow", columns)
         (partial / MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
         partial.chmod(0o755)
+        for path in [*partial.iterdir(), partial]:
+            _flush(path)
+        if replace and directory.exists():
+            directory.rename(directory.with_name(f"{directory.name}.{os.getpid()}"))
         try:
             partial.rename(directory)
         except OSError:
@@ -118,6 +125,34 @@ def write_store(
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def new_folder(directory: Path) -> Path:
+    """Makes an unfinished folder beside where a catalog shall be.
+
+    Args:
+        directory: Where the catalog shall be.
+
+    Returns:
+        The new folder.
+
+    Raises:
+        BagreidError: If the place cannot be written.
+    """
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(suffix=PARTIAL, dir=directory.parent))
+    except OSError as error:
+        raise _unwritable(directory, error) from error
+
+
+def _flush(path: Path) -> None:
+    """Waits until a file or a folder is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def drop_others(directory: Path) -> None:
     """Removes the catalogs of earlier states of the same archive.
 
@@ -126,7 +161,7 @@ def drop_others(directory: Path) -> None:
     """
     for path in directory.parent.iterdir():
         if path != directory and _CATALOG.fullmatch(path.name):
-            shutil.rmtree(path, ignore_errors=True)
+            remove(path)
 
 
 def _unwritable(directory: Path, error: OSError) -> BagreidError:

@@ -17,17 +17,20 @@ import pyarrow as pa
 
 from bagreid.catalog.bags import EMPTY_BAGS, BagFile, BagTable, make_bag_table, read_bag_file
 from bagreid.catalog.findings import FIRST, Findings, ListFinding
+from bagreid.catalog.hold import Hold, hold_archive
 from bagreid.catalog.layouts import Layout, TarSource, survey_layout
 from bagreid.catalog.layouts.layout import relative
 from bagreid.catalog.lists import list_finding, match, read_list
 from bagreid.catalog.long_names import LongNames
 from bagreid.catalog.members import SPLITS, BuildProgress, Members, canonical_name
 from bagreid.catalog.order import drop_duplicates, join_pieces, sort_by_folder
-from bagreid.catalog.pieces import Oddities, Piece, empty_piece, tar_piece
+from bagreid.catalog.pieces import Oddities, Piece
+from bagreid.catalog.scanning import scan_tars
+from bagreid.catalog.store import cache_directory
 from bagreid.catalog.trees import LooseFolder, read_trees
 from bagreid.catalog.truth import read_truth
 from bagreid.contracts import BagreidError, IntArray, Split
-from bagreid.shards import open_source, survey_tar
+from bagreid.shards import open_source
 from bagreid.shards.header import BLOCK
 from bagreid.shards.index import read_name
 from bagreid.shards.source import State
@@ -180,7 +183,6 @@ def survey_archive(
     Returns:
         All that is known of it.
     """
-    del cache, workers
     if isinstance(where, Layout):
         layout = where
     else:
@@ -188,7 +190,33 @@ def survey_archive(
             layout = survey_layout(Path(where))
         except BagreidError as error:
             return _empty_survey(Path(where), error)
-    survey = _survey_images(layout, progress)
+    directory = cache_directory(layout.root, cache)
+    with hold_archive(directory) as hold:
+        return survey_files(layout, directory, hold, workers=workers, progress=progress)
+
+
+def survey_files(
+    layout: Layout,
+    directory: Path,
+    hold: Hold,
+    *,
+    workers: int | None,
+    progress: BuildProgress | None,
+) -> Survey:
+    """Reads the files of an archive completely, raising nothing for what they hold.
+
+    Args:
+        layout: Where they lie.
+        directory: The archive's cache folder.
+        hold: The share of this process in it.
+        workers: How many tars are scanned at once; None takes what the machine has.
+        progress: Told how far the reading is.
+
+    Returns:
+        All that is known of the archive.
+    """
+    pieces = scan_tars(layout, directory, hold, workers=workers, progress=progress)
+    survey = _survey_images(layout, pieces, list(read_trees(layout, progress)))
     _survey_bags(survey, layout)
     _survey_lists(survey, layout)
     _survey_truth(survey, layout)
@@ -223,16 +251,16 @@ def _empty_survey(root: Path, problem: BagreidError) -> Survey:
     )
 
 
-def _survey_images(layout: Layout, progress: BuildProgress | None) -> Survey:
-    """Reads tars and extracted folders, and puts the images in order."""
+def _survey_images(
+    layout: Layout, pieces: Sequence[Piece], folders: Sequence[LooseFolder]
+) -> Survey:
+    """Puts the images of tars and extracted folders in order."""
     if len(layout.tars) >= np.iinfo(np.uint16).max:
         raise BagreidError(
             f"{len(layout.tars):,} tars are too many (at most 65,534)",
             path=layout.root,
             remedy="Join them into larger ones",
         )
-    pieces = [_scan(source, progress) for source in layout.tars]
-    folders = list(read_trees(layout, progress))
     shards = [source.path for source in layout.tars]
     numbers = list(range(len(pieces))) + [len(shards)] * len(folders)
     everything = [*pieces, *(folder.piece for folder in folders)]
@@ -255,21 +283,6 @@ def _survey_images(layout: Layout, progress: BuildProgress | None) -> Survey:
     survey.image_problems = (*_unreadable(folders), *_image_problems(odd, sources))
     survey.findings = replace(_sum_up(odd), notes=tuple(layout.notes), duplicate_images=duplicates)
     return survey
-
-
-def _scan(source: TarSource, progress: BuildProgress | None) -> Piece:
-    total = source.path.stat().st_size if source.path.exists() else 0
-
-    def tell(members: int, passed: int) -> None:
-        if progress is not None:
-            progress(source.path, members, passed, total)
-
-    try:
-        index = survey_tar(source.path, progress=tell)
-    except BagreidError as error:
-        return empty_piece(error)
-    tell(len(index), total)
-    return tar_piece(index, source.side)
 
 
 def _report(source: TarSource, piece: Piece) -> TarReport:
