@@ -14,6 +14,8 @@ VERBS: dict[str, str] = {
     "demo": "train from bags, evaluate, compare and report, all in one go",
     "synth": "make a synthetic archive in the released layout",
     "catalog": "index an archive in place and print what it holds",
+    "verify": "check that an archive is whole and agrees with itself",
+    "shrink": "write an archive again with smaller images, tar to tar",
     "train": "train a network from a configuration file",
     "extract": "write the features of an archive's test images",
     "evaluate": "rank the gallery for every query and print rank-k and mAP",

@@ -33,7 +33,8 @@ class BagNumbers:
 
     Args:
         bags: The file as read.
-        there: `(U,)` ascending folder numbers that should be there; those that bags name are added.
+        there: `(U,)` ascending folder numbers that are or should be there; others that several bags
+            name are added.
     """
 
     def __init__(self, bags: BagFile, there: IntArray) -> None:
@@ -43,7 +44,9 @@ class BagNumbers:
         self._number_E = number_F[bags.folder]
         self._folder_bag_E = _bag_of_entry(bags.folder_offset)
         self._label_bag_E = _bag_of_entry(bags.label_offset)
-        self.universe = np.union1d(there, number_F[number_F >= 0])
+        # Of a folder that is missing, many bags tell; of a number that is wrong, one.
+        named_F = np.bincount(bags.folder, minlength=len(number_F)) > REACH
+        self.universe = np.union1d(there, number_F[(number_F >= 0) & named_F])
 
     @cached_property
     def bags_with_other_labels(self) -> IntArray:
@@ -74,7 +77,7 @@ class BagNumbers:
         """Windows without a bag.
 
         Returns:
-            (Number of the folder in the middle, folders on each side), ascending.
+            (Numbers of the first and the last folder), by the folder in the middle.
         """
         wanted, first, count = np.unique(
             self._window_UR.ravel(), return_index=True, return_counts=True
@@ -82,10 +85,9 @@ class BagNumbers:
         found, found_count = np.unique(self._window_B, return_counts=True)
         at = np.minimum(np.searchsorted(found, wanted), len(found) - 1)
         have = np.where(found[at] == wanted, found_count[at], 0)
-        # Clamping makes some windows at the ends alike: which of those is missing, none can tell.
         lacking = np.sort(np.repeat(first, np.maximum(count - have, 0)))
-        folder, reach = np.divmod(lacking, REACH + 1)
-        return list(zip(self.universe[folder].tolist(), reach.tolist(), strict=True))
+        start, stop = np.divmod(self._window_UR.ravel()[lacking], 2**32)
+        return list(zip(self.universe[start].tolist(), self.universe[stop].tolist(), strict=True))
 
     def identities_of_bags_with(self, folder_names: Sequence[str]) -> npt.NDArray[np.int32]:
         """Identities that some bag with images lists.

@@ -83,9 +83,7 @@ def _windows(numbers: BagNumbers) -> Iterator[Verdict]:
         numbers.expected_windows,
         says="each folder should have three bags: its own, one with 1 neighbour on each side and "
         "one with 2",
-        examples=(
-            f"folder {folder} with {plural(reach, 'neighbour')}" for folder, reach in missing
-        ),
+        examples=(f"folders {a}-{b}" if a < b else f"folder {a}" for a, b in missing),
         remedy=_FETCH,
     )
 

@@ -57,7 +57,7 @@ def check(survey: Survey, full: bool) -> Iterator[Verdict]:
             remedy="Remove what does not belong to the archive",
         )
     else:
-        yield _gaps(wanted)
+        yield _gaps(wanted[(wanted >= there.min(initial=0)) & (wanted <= there.max(initial=0))])
     yield _names(names, len(there), full)
 
 

@@ -69,4 +69,5 @@ def _lost(survey: Survey) -> Iterator[str]:
     kept = np.bincount(survey.members.shard, minlength=len(survey.tars))
     for shard, tar in enumerate(survey.tars):
         if tar.images > kept[shard]:
-            yield f"{place(survey, tar.path)}: {tar.images - int(kept[shard]):,} of its {tar.images:,}"
+            lost = tar.images - int(kept[shard])
+            yield f"{place(survey, tar.path)}: {lost:,} of its {tar.images:,}"

@@ -93,7 +93,7 @@ def _passed_over(survey: Survey) -> Iterator[Verdict]:
     trailing = [tar for tar in tars if tar.odd.bytes_after_end]
     yield none_of(
         "tars.after_end",
-        "bytes behind end marks",
+        "unread bytes behind end marks",
         sum(tar.odd.bytes_after_end for tar in trailing),
         says="what lies behind a tar's end mark is not read: either a second tar was glued on, or "
         "a hole in the download looks like an end",
