@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,9 @@ from bagreid.catalog.bags import BagFile, BagTable, make_bag_table, read_bag_fil
 from bagreid.contracts import BagreidError
 
 GOOD = {"BagLabel": [2, 3, 3], "BagID": "bag0000000010", "BagImages": ["0000000002/*"] * 2}
+
+
+RAW = json.dumps(GOOD).encode()
 
 
 def write(tmp_path: Path, bags: Any) -> Path:
@@ -345,3 +351,103 @@ def test_a_folder_that_is_absent_is_named(tmp_path: Path) -> None:
         BagreidError, match=r"object 1, key BagImages.*'0000000099'.*1 such folder;"
     ):
         make_bag_table(read_bag_file(path), FOLDER_NAMES, path)
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        (b"", "line 1, byte 0: the bag file is not JSON .it is empty"),
+        (b" \n\t ", "line 2, byte 4: the bag file is not JSON .it is empty"),
+        (b"[{}", "line 1, byte 3: .*it ends in the middle of the list"),
+        (b"[] []", "byte 3: .*text behind the end of the list"),
+        (b"[" + RAW + b", ]", "not JSON .(a comma stands before the end|.*trailing comma)"),
+        (b"[,]", "not JSON"),
+        (b"[1}", "not JSON"),
+        (b'[{"x": NaN}]', "byte 7, in object 0: .*not JSON"),
+        (b"[" + RAW + b',{"x": 3 4}]', f"byte {len(RAW) + 10}, in object 1: .*not JSON"),
+        (b"[" + RAW + b',\n\n {"x": "\xff"}]', "line 3, byte 108, in object 1: .*not UTF-8 text"),
+        (b"\x00\x00", "byte 0: the bag file is not UTF-8 text"),
+        ("[{}]".encode("utf-16"), "not UTF-8 text. Save it as UTF-8"),
+        (b"[1" + b"0" * 400 + b"]", "not JSON"),
+        (b"hello", "line 1, byte 0: .*unexpected character"),
+    ],
+)
+def test_where_it_is_no_json(tmp_path: Path, text: bytes, match: str) -> None:
+    path = tmp_path / "bags.json"
+    path.write_bytes(text)
+    for piece in (1, 5, 1 << 20):
+        with pytest.raises(BagreidError, match=match):
+            read_bag_file(path, piece=piece)
+
+
+@pytest.mark.parametrize("piece", [1, 50, 1 << 20])
+def test_the_place_of_a_fault_counts_all_lines_and_bytes_before_it(
+    tmp_path: Path, piece: int
+) -> None:
+    good = json.dumps(GOOD)
+    path = write(tmp_path, f"\ufeff[\n{good},\n\n  {good}\n,\t{json.dumps({**GOOD, 'BagID': 7})}]")
+    byte = path.read_bytes().rindex(b'{"BagLabel')
+    with pytest.raises(BagreidError, match=rf"object 2 \(line 5, byte {byte}\), key BagID: a bag"):
+        read_bag_file(path, piece=piece)
+
+
+@pytest.mark.parametrize("key", ["BagLabel", "BagID", "BagImages"])
+def test_a_key_that_stands_twice_is_refused_however_it_is_spelled(tmp_path: Path, key: str) -> None:
+    good = json.dumps(GOOD)
+    for spelling in (key, key.replace("B", "\\u0042")):
+        twice = good[:-1] + f', "{spelling}": {json.dumps(GOOD[key])}}}'
+        path = write(tmp_path, f"[{good}, {twice}]")
+        with pytest.raises(BagreidError, match=f"object 1 .*, key {key}: the key stands twice"):
+            read_bag_file(path)
+    inside = json.dumps({**GOOD, "More": {"BagLabel": [1], "BagID": "BagID"}})
+    assert len(read_bag_file(write(tmp_path, f"[{inside}, {good}]"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("inside", "match"),
+    [
+        ('"' + "a" * 5_000_000 + '"', r"object 1 \(.*byte 99\): .* holds text of over 4 MiB"),
+        ('{"BagLabel": [' + "1," * 3_000_000 + "1]}", "holds an object of over 4 MiB"),
+        ('{"x": ' + "[" * 99 + "]" * 99 + "}", "the key is missing"),
+        ('{"x": ' + "[" * 100 + "]" * 100 + "}", "nests lists and objects more than 100 deep"),
+        ('{"BagID": "b", "BagImages": ["a/*"], "BagLabel": ' + "[" * 90 + "]" * 90 + "}",
+         r"\[\[\[\[.*\.\.\..* is no identity"),
+    ],
+)  # fmt: skip
+def test_what_no_bag_is_as_large_as(tmp_path: Path, inside: str, match: str) -> None:
+    path = write(tmp_path, f"[{json.dumps(GOOD)}, {inside}]")
+    with pytest.raises(BagreidError, match=match) as caught:
+        read_bag_file(path)
+    assert len(str(caught.value)) < 600
+
+
+def test_a_million_folders_are_too_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bagreid.catalog.bags.file.MOST_FOLDERS", 3)
+    bags = [{**GOOD, "BagImages": [f"{n}/*"]} for n in range(4)]
+    assert len(read_bag_file(write(tmp_path, bags[:3]))) == 3
+    with pytest.raises(BagreidError, match="up to object 3: the bags name more than 3 folders"):
+        read_bag_file(write(tmp_path, bags))
+
+
+PEAK = """
+import sys
+from pathlib import Path
+from bagreid.catalog.bags import read_bag_file
+def kilobytes(name):
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith(name))
+Path("/proc/self/clear_refs").write_text("5")  # sets the peak back to what is taken now
+before = kilobytes("VmRSS")
+print(len(read_bag_file(Path(sys.argv[1]))), (kilobytes("VmHWM") - before) * 1024)
+"""
+
+
+def test_a_large_file_of_one_line_takes_little_memory(tmp_path: Path) -> None:
+    if not os.access("/proc/self/clear_refs", os.W_OK):
+        pytest.skip("this system does not say how much memory a process took at most")
+    bags = [{**GOOD, "BagID": f"bag{n:010d}"} for n in range(300_000)]
+    path = write(tmp_path, bags)
+    command = [sys.executable, "-c", PEAK, str(path)]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    assert int(said[0]) == 300_000
+    assert int(said[1]) < 4 * path.stat().st_size

@@ -23,8 +23,8 @@ from bagreid.contracts import BagreidError, IntArray
 PIECE = 1 << 20
 """Bytes read at a time; as Python objects they take up to twenty times as much."""
 
-LARGEST_VALUE = 8 << 20
-"""One value of the list may be so long: a bag of every folder of SYSU-30k takes a tenth."""
+LARGEST_VALUE = 4 << 20
+"""One value of the list may be so long: a bag of every folder of SYSU-30k takes a sixth."""
 
 DEEPEST = 100
 """Lists and objects may nest so deep; a bag file needs two."""
