@@ -14,13 +14,9 @@ from torch import Tensor
 from torchvision.io import ImageReadMode, decode_image
 
 from bagreid.contracts import BagreidError
-from bagreid.shards.jpeg import BrokenImage, image_size
+from bagreid.shards.jpeg import MAX_PIXELS, BrokenImage, credible_size, image_size
 
 __all__ = ["MAX_PIXELS", "BrokenImage", "decode_jpeg", "image_size"]
-
-MAX_PIXELS = 2**26
-"""A picture of a person has not 67 million pixels, but a flipped bit in its header may say so, and
-the decoder would then ask for gigabytes."""
 
 PIXELS_A_BYTE = 512
 """A Huffman code takes at least a bit, and codes 64 pixels at most: more pixels a byte than this
@@ -53,9 +49,7 @@ def decode_jpeg(data: bytes | memoryview) -> Tensor:
             pixels that the format has no means to notice shows as wrong pixels instead.
         BagreidError: If the memory does not suffice, which says nothing of the image.
     """
-    height, width = image_size(data)
-    if not 0 < height * width <= MAX_PIXELS:
-        raise BrokenImage(f"the image claims to be {height}×{width} pixels")
+    height, width = credible_size(data)
     # A copy, for torch wants to own writable memory; it costs a hundredth of the decoding.
     copy = bytearray(data)
     if copy.startswith(_PNG):
