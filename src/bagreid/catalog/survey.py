@@ -348,13 +348,13 @@ def _survey_bags(survey: Survey, layout: Layout) -> None:
             bags = read_bag_file(layout.bag_file)
         except BagreidError as error:
             survey.bag_problem, bags = error, EMPTY_BAGS
+    survey.bags = bags
+    survey.absent_bag_folders = tuple(bags.absent(survey.folder_names))
     if not survey.folder_names and len(bags):
         note = "bags: left aside, for there are no train images here"
         survey.findings = replace(survey.findings, notes=(*survey.findings.notes, note))
         bags = EMPTY_BAGS
-    survey.bags = bags
     named = set(bags.folder_name.to_pylist())
-    survey.absent_bag_folders = tuple(bags.absent(survey.folder_names))
     try:
         survey.bag_table, survey.identities = make_bag_table(
             bags, survey.folder_names, layout.bag_file
