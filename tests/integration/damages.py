@@ -369,6 +369,18 @@ DAMAGES = [
     ),
     Damage("part 1 missing", remove(PART1), {"tars.parts": (1, 2)} | GONE_24, ("part 1",)),
     Damage(
+        "all train tars missing",
+        remove(PART1, PART2),
+        {
+            "folders.numbers": (0, 8),
+            "lists.train.absent": (48, 0),
+            "bags.absent_folders": (8, 0),
+            "bags.identities": (8, 0),
+            "truth.absent": (48, 0),
+        },
+        ("1-8",),
+    ),
+    Damage(
         "the test tar missing",
         remove(TEST),
         {

@@ -133,7 +133,7 @@ def _decode(survey: Survey, args: VerifyArgs) -> Decoded:
         rows = np.arange(len(members))
     else:
         assert isinstance(args.images, int), "None was asked before"
-        rows = choose_sample(members.shard, members.block, args.images, args.seed)
+        rows = choose_sample(members.shard, args.images, args.seed)
     journal = Journal(cache_directory(survey.root, args.cache) / JOURNAL) if every else None
     with journal or nullcontext(), _decode_progress(len(rows)) as tell:
         soundness = check_images(survey, rows, workers=workers, journal=journal, progress=tell)

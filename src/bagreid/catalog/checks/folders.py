@@ -29,10 +29,10 @@ def check(survey: Survey, full: bool) -> Iterator[Verdict]:
         Verdicts.
     """
     names = survey.folder_names
-    if not names and not full:
-        return
     there = distinct_numbers(names)
     named = distinct_numbers(survey.bags.folder_name.to_pylist())
+    if not names and not len(named) and not full:
+        return
     if full:
         wanted = np.arange(1, PUBLISHED["train folders"] + 1)
         beyond = np.setdiff1d(there, wanted)

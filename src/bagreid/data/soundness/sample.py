@@ -11,18 +11,16 @@ import numpy.typing as npt
 from bagreid.contracts import IntArray
 
 
-def choose_sample(
-    shard: npt.NDArray[np.integer], block: npt.NDArray[np.integer], count: int, seed: int
-) -> IntArray:
+def choose_sample(shard: npt.NDArray[np.integer], count: int, seed: int) -> IntArray:
     """Draws images from all tars alike.
 
     Each tar gives its share, at least one where the sample is large enough for that. A tar is cut
-    into as many equal stretches as it gives images, and each stretch gives one: damage is mostly
-    local, so an even spread meets more of it than free draws.
+    (in the order of the rows, by and large its own) into as many equal stretches as it gives
+    images, and each stretch gives one: damage is mostly local, so an even spread meets more of it
+    than free draws.
 
     Args:
         shard: `(M,)` the tar of each image.
-        block: `(M,)` its place in the tar.
         count: How many images, N.
         seed: The same seed draws the same images.
 
@@ -33,7 +31,7 @@ def choose_sample(
         return np.arange(len(shard), dtype=np.int64)
     generator = np.random.Generator(np.random.Philox(key=np.array([seed, 0], np.uint64)))
     there_S = np.bincount(shard)
-    order = np.lexsort((block, shard))
+    order = np.argsort(shard, kind="stable")
     end_S = np.cumsum(there_S)
     chosen = []
     for given, there, end in zip(_shares(there_S, count), there_S, end_S, strict=True):
