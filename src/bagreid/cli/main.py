@@ -15,6 +15,7 @@ VERBS: dict[str, str] = {
     "synth": "make a synthetic archive in the released layout",
     "catalog": "index an archive in place and print what it holds",
     "verify": "check that an archive is whole and agrees with itself",
+    "stats": "count an archive and write its figures, tables and a page",
     "shrink": "write an archive again with smaller images, tar to tar",
     "train": "train a network from a configuration file",
     "extract": "write the features of an archive's test images",

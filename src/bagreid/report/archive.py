@@ -37,14 +37,17 @@ class Archive:
 
     Args:
         root: Where the archive lies, ``None`` when the run does not say.
+        catalog: Its catalog, where that is open already.
     """
 
-    def __init__(self, root: Path | None) -> None:
+    def __init__(self, root: Path | None, catalog: Catalog | None = None) -> None:
         self.root = root
-        self.catalog: Catalog | None = None
+        self.catalog = catalog
         self.trouble: str | None = None
         self.shown = 0
         self.missing = 0
+        if catalog is not None:
+            return
         if root is None:
             self.trouble = "The result files name no archive, so images are empty frames."
             return

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
-
-from bagreid import __version__
 from bagreid.files import write_beside
 from bagreid.report import curves
 from bagreid.report.archive import Archive
 from bagreid.report.bags import BagCard, bag_cards
 from bagreid.report.configuration import differences, sections
+from bagreid.report.environment import page_environment
 from bagreid.report.ranked import Group, ranked_groups
 from bagreid.report.table import facts, result_table
 from bagreid.report.wording import comparison_sentence, count, headline
@@ -58,35 +56,31 @@ def render(work: WorkDir, *, root: Path | None = None) -> str:
     Returns:
         The HTML.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("bagreid.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     names, differing = differences(work.methods)
     ranked, bags, faults = _pictures(work, root)
     main = work.main
-    return environment.get_template("page.html.j2").render(
-        work=work,
-        main=main,
-        headline=headline(work),
-        comparison=comparison_sentence(work.methods[1:]),
-        remarks=_remarks(work) + faults,
-        table=result_table(work),
-        facts=facts(work),
-        losses=curves.loss_charts(work.methods),
-        validation=curves.validation_charts(work.methods),
-        pseudo_labels=curves.pseudo_label_charts(work.methods),
-        speed=curves.speed_charts(work.methods),
-        cmc=curves.cmc_chart(work.methods),
-        ranked=ranked,
-        bags=bags,
-        sections=sections(main.config or {}),
-        compared=names,
-        differences=differing,
-        version=__version__,
+    return (
+        page_environment()
+        .get_template("page.html.j2")
+        .render(
+            work=work,
+            main=main,
+            headline=headline(work),
+            comparison=comparison_sentence(work.methods[1:]),
+            remarks=_remarks(work) + faults,
+            table=result_table(work),
+            facts=facts(work),
+            losses=curves.loss_charts(work.methods),
+            validation=curves.validation_charts(work.methods),
+            pseudo_labels=curves.pseudo_label_charts(work.methods),
+            speed=curves.speed_charts(work.methods),
+            cmc=curves.cmc_chart(work.methods),
+            ranked=ranked,
+            bags=bags,
+            sections=sections(main.config or {}),
+            compared=names,
+            differences=differing,
+        )
     )
 
 

@@ -1,0 +1,155 @@
+"""``bagreid stats ROOT``: an archive in figures, tables and one page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from bagreid.cli.parsing import parse_options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bagreid.catalog.image_sizes import SizeProgress
+    from bagreid.report.statistics.tables import Table
+
+SAMPLE = 4096
+"""Images whose size is read unless one asks for more: shares are then right to 1.6 points."""
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatsArgs:
+    """What ``bagreid stats`` is asked."""
+
+    root: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="ROOT")]
+    """The archive: the outer or the inner folder, tars or extracted files, or a link to it."""
+
+    out: Path | None = None
+    """Folder for the page and its files; work_dirs/stats/<name of the archive> when left out."""
+
+    sizes: Annotated[str, tyro.conf.arg(metavar="N|all")] = str(SAMPLE)
+    """Images whose height and width are read from their headers: a number of them, spread over the
+    archive, or all."""
+
+    seed: int = 0
+    """What the sample of sizes is drawn by."""
+
+    pictures: bool = True
+    """Whether the page shows examples, which are images of people."""
+
+    workers: int = field(default_factory=_cores)
+    """Processes that read image headers."""
+
+    cache: Path | None = None
+    """Folder for catalogs; without it $BAGREID_CACHE, or ~/.cache/bagreid."""
+
+    def __post_init__(self) -> None:
+        if self.sizes != "all" and not (self.sizes.isascii() and self.sizes.isdigit()):
+            raise ValueError(f"sizes must be a number of images or 'all', not {self.sizes!r}")
+        if self.seed < 0:
+            raise ValueError(f"seed must be at least 0, not {self.seed}")
+        if self.workers < 1:
+            raise ValueError(f"workers must be at least 1, not {self.workers}")
+
+    @property
+    def sample(self) -> int | None:
+        """How many images' sizes are read; None for all."""
+        return None if self.sizes == "all" else int(self.sizes)
+
+
+def main(argv: Sequence[str], *, prog: str) -> int:
+    """Parses, counts, writes the page, and says where it is.
+
+    Args:
+        argv: Arguments behind the verb.
+        prog: How the program is called in messages.
+
+    Returns:
+        The exit code.
+    """
+    args = parse_options(
+        StatsArgs,
+        argv,
+        prog=prog,
+        description="Counts an archive and writes a page about it, with every figure as SVG, PNG "
+        "and CSV beside it. The page holds images of people: do not pass it on.",
+    )
+    from rich.console import Console
+
+    from bagreid.catalog import open_catalog, quarantine
+    from bagreid.cli.catalog import _progress as build_progress
+    from bagreid.report.statistics import write_statistics
+
+    with build_progress() as tell:
+        catalog = open_catalog(args.root, cache=args.cache, progress=tell)
+    # The name the user gave, whatever it links to, and not a bare '..'.
+    name = Path(os.path.abspath(args.root)).name or "archive"  # noqa: PTH100 - links stay
+    with _progress() as advance:
+        report = write_statistics(
+            catalog,
+            args.out or Path("work_dirs") / "stats" / name,
+            name=name,
+            skipped=quarantine.load(catalog).rows(catalog),
+            sample=args.sample,
+            seed=args.seed,
+            workers=args.workers,
+            pictures=args.pictures,
+            progress=advance,
+        )
+    console = Console(highlight=False)
+    console.print(report.headline, style="bold", soft_wrap=True)
+    _print(console, report.counts)
+    console.print(f"Do not pass it on: {report.page}", soft_wrap=True, markup=False)
+    return 0
+
+
+@contextmanager
+def _progress() -> Iterator[SizeProgress]:
+    """A line for the image headers: how many, their rate, and the time left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeLeftColumn
+
+    columns = (
+        TextColumn("image sizes"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]} images/s,"),
+        TimeLeftColumn(),
+        TextColumn("left"),
+    )
+    console = Console(stderr=True)
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("", total=None, rate="-")
+
+        def advance(done: int, asked: int) -> None:
+            speed = bar.tasks[0].speed
+            told = "-" if speed is None else f"{speed:,.0f}"
+            bar.update(task, completed=done, total=asked, rate=told)
+
+        yield advance
+
+
+def _print(console: Console, counts: Table) -> None:
+    from rich.table import Table as RichTable
+
+    from bagreid.report.statistics.tables import shown
+
+    table = RichTable()
+    for place, name in enumerate(counts.header):
+        table.add_column(name, justify="right" if place else "left")
+    for row in counts.rows:
+        table.add_row(*(shown(cell) for cell in row))
+    console.print(table)
