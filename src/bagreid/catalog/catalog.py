@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ import pyarrow as pa
 
 from bagreid.catalog.bags import BagTable
 from bagreid.catalog.build import build_catalog
+from bagreid.catalog.columns import CameraColumn, Column, GroupColumn, OffsetColumn, RunColumn
 from bagreid.catalog.findings import Findings
 from bagreid.catalog.hold import hold_archive
 from bagreid.catalog.layouts import find_layout
@@ -25,6 +25,7 @@ from bagreid.catalog.store import (
     drop_others,
     fingerprint,
     numpy_column,
+    open_places,
     read_manifest,
     read_table,
 )
@@ -33,41 +34,12 @@ from bagreid.shards.header import BLOCK
 from bagreid.shards.index import read_name
 
 
-class OffsetColumn:
-    """Byte offsets, stored as blocks: indexing it gives int64 bytes, and no more than asked for.
-
-    Args:
-        block: `(M,)` uint32 offsets in 512-byte blocks.
-    """
-
-    def __init__(self, block: npt.NDArray[np.uint32]) -> None:
-        self._block = block
-
-    def __len__(self) -> int:
-        return len(self._block)
-
-    @overload
-    def __getitem__(self, rows: int | np.integer[Any]) -> np.int64: ...
-    @overload
-    def __getitem__(self, rows: slice | npt.NDArray[Any] | Sequence[int]) -> IntArray: ...
-    def __getitem__(self, rows: Any) -> Any:
-        """Offsets of some rows, in bytes."""
-        return self._block[rows].astype(np.int64) * BLOCK
-
-    def __array__(
-        self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
-    ) -> npt.NDArray[Any]:
-        """All offsets at once: eight bytes an image."""
-        del copy
-        return (self._block.astype(np.int64) * BLOCK).astype(dtype or np.int64, copy=False)
-
-
 class Catalog:
-    """An opened catalog; every column is a view of memory-mapped Arrow, shared by all processes.
+    """An opened catalog: columns that all processes share, or that are worked out when asked for.
 
     Rows: train images sorted by folder (then shard and offset, so that a folder is one range),
     then query, then gallery in the order of their lists (of the archive where there is none).
-    M images, F train folders, C identities, B bags.
+    M images, F train folders, C identities, B bags. Opening reads next to nothing.
 
     Args:
         root: The archive.
@@ -84,20 +56,11 @@ class Catalog:
         self.shards = [root / name for name in manifest["shards"]]
         self.sides: list[str] = manifest["sides"]
         self._loose: bool = manifest["loose"]
-        self._ends = np.cumsum([0, *manifest["rows"]]).tolist()
-        images = read_table(directory, "images")
-        self.shard: npt.NDArray[np.uint16] = numpy_column(images, "shard")
-        self.block: npt.NDArray[np.uint32] = numpy_column(images, "block")
-        self.size: npt.NDArray[np.uint32] = numpy_column(images, "size")
-        self.group: npt.NDArray[np.int32] = numpy_column(images, "group")
-        self.camera: npt.NDArray[np.int16] = numpy_column(images, "camera")
-        folders = read_table(directory, "folders")
-        self.folder_start: IntArray = numpy_column(folders, "start")
-        self.folder_stop: IntArray = numpy_column(folders, "stop")
-        self.identities: IntArray = numpy_column(read_table(directory, "identities"), "identity")
+        self._ends: list[int] = np.cumsum([0, *manifest["rows"]]).tolist()
+        self._places = open_places(directory)
 
     def __len__(self) -> int:
-        return len(self.shard)
+        return len(self._places)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{len(self.split(split)):,} {split}" for split in SPLITS)
@@ -118,13 +81,68 @@ class Catalog:
         code = SPLITS.index(name)
         return range(self._ends[code], self._ends[code + 1])
 
+    @cached_property
+    def shard(self) -> RunColumn:
+        """`(M,)` uint16, the tar of each image; loose files have the number behind all tars."""
+        runs = read_table(self.directory, "runs")
+        return RunColumn(len(self), numpy_column(runs, "start"), numpy_column(runs, "shard"))
+
     @property
+    def block(self) -> npt.NDArray[np.uint32]:
+        """`(M,)` offsets in 512-byte blocks, or numbers of loose files, memory-mapped."""
+        return self._places.mapped[:, 0]
+
+    @property
+    def size(self) -> npt.NDArray[np.uint32]:
+        """`(M,)` bytes of each image, memory-mapped."""
+        return self._places.mapped[:, 1]
+
+    @cached_property
     def offset(self) -> OffsetColumn:
         """`(M,)` int64, first byte of each image in its shard, worked out where it is indexed.
 
         For loose files it is 512 times the file's number, as `reader` understands it.
         """
         return OffsetColumn(self.block)
+
+    @cached_property
+    def group(self) -> Column:
+        """`(M,)` int32, train: folder; test: identity (-1000 distractor, -1 junk)."""
+        identity = numpy_column(read_table(self.directory, "tests"), "identity")
+        return GroupColumn(self.folder_stop, identity, self._ends[1])
+
+    @cached_property
+    def camera(self) -> Column:
+        """`(M,)` int16; train: 0."""
+        camera = numpy_column(read_table(self.directory, "tests"), "camera")
+        return CameraColumn(camera, self._ends[1])
+
+    def places(self, rows: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+        """Where some images lie; unlike the mapped columns it leaves nothing in memory.
+
+        Args:
+            rows: `(N,)` their rows.
+
+        Returns:
+            `(N,)` int64 each: shard, offset and size.
+        """
+        offset, size = self._places.find_many(rows)
+        return self.shard[rows].astype(np.int64), offset, size
+
+    @cached_property
+    def folder_start(self) -> IntArray:
+        """`(F,)` int64, first row of each train folder."""
+        return numpy_column(read_table(self.directory, "folders"), "start")
+
+    @cached_property
+    def folder_stop(self) -> IntArray:
+        """`(F,)` int64, one past the last row of each train folder."""
+        return numpy_column(read_table(self.directory, "folders"), "stop")
+
+    @cached_property
+    def identities(self) -> IntArray:
+        """`(C,)` int64, distinct identities of the bags, ascending; a class index is a place."""
+        return numpy_column(read_table(self.directory, "identities"), "identity")
 
     @cached_property
     def folder_names(self) -> list[str]:
@@ -181,8 +199,8 @@ class Catalog:
         Raises:
             BagreidError: If the archive changed since it was indexed.
         """
-        place = int(self.block[row]) * BLOCK
-        return self._reader.read(int(self.shard[row]), place, int(self.size[row]))
+        shard, offset, size = self._place(int(row))
+        return self._reader.read(shard, offset, size)
 
     def name(self, row: int) -> str:
         """The path of one image as the list files spell it.
@@ -205,12 +223,12 @@ class Catalog:
         Returns:
             Name, file, offset and size; the offset of a loose file is 0.
         """
-        row, size = int(row), int(self.size[row])
-        if self._is_loose(row):
-            path = self.root / self._stored_name(row)
+        row = int(row)
+        shard, offset, size = self._place(row)
+        if self._is_loose(shard):
+            path = self.root / self._reader.loose_name(offset // BLOCK)
             return ImageRef(row, self.name(row), path, 0, size)
-        path = self.shards[int(self.shard[row])]
-        return ImageRef(row, self.name(row), path, int(self.block[row]) * BLOCK, size)
+        return ImageRef(row, self.name(row), self.shards[shard], offset, size)
 
     def check_test_protocol(self) -> TestProtocol:
         """Makes sure that there is something to evaluate.
@@ -254,18 +272,23 @@ class Catalog:
             raise IndexError(f"row {row} of a catalog of {len(self)}")
         return next(split for split in SPLITS if row in self.split(split))
 
-    def _is_loose(self, row: int) -> bool:
-        return self._loose and int(self.shard[row]) == len(self.shards) - 1
+    def _place(self, row: int) -> tuple[int, int, int]:
+        """Shard, offset and size of one image."""
+        row = range(len(self))[row]
+        return int(self.shard[row]), *self._places.find(row)
+
+    def _is_loose(self, shard: int) -> bool:
+        return self._loose and shard == len(self.shards) - 1
 
     def _stored_name(self, row: int) -> str:
-        if self._is_loose(row):
-            return self._reader.loose_name(int(self.block[row]))
+        shard, offset, _ = self._place(row)
+        if self._is_loose(shard):
+            return self._reader.loose_name(offset // BLOCK)
         rows, names = self._long_names
         at = int(np.searchsorted(rows, row))
         if at < len(rows) and rows[at] == row:
             return str(names[at].as_py())
-        header = (int(self.block[row]) - 1) * BLOCK
-        return read_name(bytes(self._reader.read(int(self.shard[row]), header, BLOCK)))
+        return read_name(bytes(self._reader.read(shard, offset - BLOCK, BLOCK)))
 
 
 def open_catalog(

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bagreid.catalog.catalog import Catalog
+from bagreid.catalog.columns import Column
 from bagreid.catalog.protocol import TestProtocol
 from bagreid.catalog.published import Count, count_all, is_full_set
 from bagreid.catalog.tally import Tally
@@ -149,7 +150,7 @@ def _weighted(value: IntArray, weight: IntArray) -> Tally:
 
 
 def _pieces(
-    column: npt.NDArray[Any], rows: range, skipped: IntArray | None = None
+    column: npt.NDArray[Any] | Column, rows: range, skipped: IntArray | None = None
 ) -> Iterator[npt.NDArray[Any]]:
     """A column in pieces, without the rows to be skipped."""
     for start in range(rows.start, rows.stop, _PIECE):
