@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "query", "gallery"]
 Convention = Literal["sysu30k", "standard"]
+QuarantineChoice = Literal["auto", "off"] | Path
+"""Which list of broken images a run reads and adds to: the archive's own, none, or a file."""
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.floating]

@@ -61,6 +61,16 @@ class ViewBatch(NamedTuple):
     broken: tuple[int, ...]
 
 
+def decode_whole(store: ImageStore, row: int, quarantine: frozenset[int]) -> Tensor | None:
+    """Decodes an image unless it is known to be broken, or turns out to be."""
+    if row in quarantine:
+        return None
+    try:
+        return decode_jpeg(store.read(row))
+    except BrokenImage:
+        return None
+
+
 class BagDataset(Dataset[BagBatch]):
     """Makes the training batch of any (epoch, step).
 
@@ -112,13 +122,13 @@ class BagDataset(Dataset[BagBatch]):
 
     def _image_of_bag(self, row: int, bag: int) -> tuple[Tensor, int]:
         """Decodes an image, or the next one of its bag that can be; with its row."""
-        image = self._decode(row)
+        image = decode_whole(self._store, row, self._quarantine)
         if image is not None:
             return image, row
         rows = self._plan.bag_rows(bag)
         here = int(np.searchsorted(rows, row))
         for other in (*rows[here + 1 :].tolist(), *rows[:here].tolist()):
-            image = self._decode(other)
+            image = decode_whole(self._store, other, self._quarantine)
             if image is not None:
                 return image, other
         raise BagreidError(
@@ -126,14 +136,6 @@ class BagDataset(Dataset[BagBatch]):
             path=self._store.ref(row).path,
             remedy="Check the archive and fetch the file again",
         )
-
-    def _decode(self, row: int) -> Tensor | None:
-        if row in self._quarantine:
-            return None
-        try:
-            return decode_jpeg(self._store.read(row))
-        except BrokenImage:
-            return None
 
 
 class ViewDataset(Dataset[ViewBatch]):
@@ -144,15 +146,22 @@ class ViewDataset(Dataset[ViewBatch]):
         rows: ``(N,)`` the rows to show, in this order.
         augment: Sizes and normalisation.
         batch_size: Images of a batch.
+        quarantine: Rows of images known to be broken; they are not even read.
     """
 
     def __init__(
-        self, store: ImageStore, rows: IntArray, augment: AugmentConfig, batch_size: int
+        self,
+        store: ImageStore,
+        rows: IntArray,
+        augment: AugmentConfig,
+        batch_size: int,
+        quarantine: Collection[int] = (),
     ) -> None:
         self._store = store
         self._rows = rows
         self._augment = augment
         self._batch_size = batch_size
+        self._quarantine = frozenset(quarantine)
 
     def __getitem__(self, index: int) -> ViewBatch:
         rows = self._rows[index * self._batch_size : (index + 1) * self._batch_size]
@@ -160,9 +169,8 @@ class ViewDataset(Dataset[ViewBatch]):
         views = torch.empty(len(rows), 3, *size)
         broken = []
         for place, row in enumerate(rows.tolist()):
-            try:
-                image = decode_jpeg(self._store.read(row))
-            except BrokenImage:
+            image = decode_whole(self._store, row, self._quarantine)
+            if image is None:
                 broken.append(place)
             else:
                 views[place] = resize(image, size, self._augment)

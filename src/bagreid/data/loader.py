@@ -132,6 +132,7 @@ def test_loader(
     augment: AugmentConfig,
     batch_size: int,
     workers: int,
+    quarantine: Collection[int] = (),  # noqa: PT028 - this is no test
 ) -> Iterator[ViewBatch]:
     """Loads test images in the order of their rows.
 
@@ -141,10 +142,11 @@ def test_loader(
         augment: Sizes and normalisation.
         batch_size: Images of a batch.
         workers: Processes that make batches; 0: this one does.
+        quarantine: Rows of images known to be broken; they are not even read.
 
     Yields:
         The batches; broken images are zeros, and listed.
     """
     rows = np.asarray(rows, dtype=np.int64)
-    dataset = ViewDataset(store, rows, augment, batch_size)
+    dataset = ViewDataset(store, rows, augment, batch_size, quarantine)
     yield from _load(dataset, range(-(-len(rows) // batch_size)), workers)

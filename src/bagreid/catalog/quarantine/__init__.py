@@ -12,7 +12,8 @@ catalogs, where it outlives them (the archive itself is only ever read). A line 
 * ``reason``: what was wrong with it.
 * ``found_by`` and ``when``: the verb that found it (``verify``, ``train``, ``extract`` …), and the
   time (UTC).
-* ``offset``: first byte of the image in its tar; only a help to find it fast, and may be left out.
+* ``offset``: first byte of the image in its tar; only a help to find it fast, it may be left out or
+  null.
 
 The file is yours to read and to edit: delete a line and its image is used again, delete the file
 and nothing is quarantined. A ``found_by`` that is no verb of bagreid marks a line as your own:
@@ -22,7 +23,15 @@ whoever comes after a kill, finds the old list or the new one.
 """
 
 from bagreid.catalog.quarantine.entries import FINDERS, QuarantineEntry
-from bagreid.catalog.quarantine.store import FILE, Quarantine, add, load, quarantine_path, replace
+from bagreid.catalog.quarantine.store import (
+    FILE,
+    Quarantine,
+    add,
+    chosen_path,
+    load,
+    quarantine_path,
+    replace,
+)
 
 __all__ = [
     "FILE",
@@ -30,6 +39,7 @@ __all__ = [
     "Quarantine",
     "QuarantineEntry",
     "add",
+    "chosen_path",
     "load",
     "quarantine_path",
     "replace",

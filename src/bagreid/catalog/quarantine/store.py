@@ -21,7 +21,7 @@ from bagreid.catalog.quarantine.entries import (
     parse_lines,
 )
 from bagreid.catalog.quarantine.matching import match_rows
-from bagreid.contracts import BagreidError, IntArray
+from bagreid.contracts import BagreidError, IntArray, QuarantineChoice
 from bagreid.files import write_beside
 
 if TYPE_CHECKING:
@@ -82,6 +82,13 @@ def quarantine_path(catalog: Catalog) -> Path:
     return catalog.directory.parent / FILE
 
 
+def chosen_path(catalog: Catalog, choice: QuarantineChoice) -> Path | None:
+    """The list that a user chose: the archive's own for ``auto``, None for ``off``."""
+    if choice == "off":
+        return None
+    return quarantine_path(catalog) if choice == "auto" else Path(choice)
+
+
 def load(where: Catalog | Path) -> Quarantine:
     """Reads a list.
 
@@ -118,7 +125,7 @@ def add(
 
     Args:
         catalog: The archive.
-        found: Row → what is wrong with the image.
+        found: Row → what is wrong with the image, in one line.
         found_by: The verb that found them.
         path: The list; None takes the archive's own.
 
@@ -174,9 +181,8 @@ def _entries(catalog: Catalog, found: Mapping[int, str], found_by: str) -> list[
     for row, reason in found.items():
         ref, data = catalog.ref(row), catalog.read(row)
         crc32 = zlib.crc32(data)
-        entries.append(
-            QuarantineEntry(ref.name, len(data), crc32, reason, found_by, now, ref.offset)
-        )
+        offset = ref.offset or None  # a file of its own has none
+        entries.append(QuarantineEntry(ref.name, len(data), crc32, reason, found_by, now, offset))
     return entries
 
 
