@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from bagreid.catalog import Catalog
 from bagreid.contracts import BagreidError, IntArray
-from bagreid.data.decode import BrokenImage, decode_jpeg
+from bagreid.data.datasets import decode_whole
+from bagreid.data.quarantine import BrokenImages
 from bagreid.evaluation.blocks import Progress
 from bagreid.evaluation.features import ImageFeatures, images_of
 
@@ -29,13 +30,18 @@ _BITS = 5
 
 
 def histogram_features(
-    catalog: Catalog, rows: IntArray | range, *, progress: Progress | None = None
+    catalog: Catalog,
+    rows: IntArray | range,
+    *,
+    known: BrokenImages | None = None,
+    progress: Progress | None = None,
 ) -> ImageFeatures:
     """Colour histograms of an archive's images.
 
     Args:
         catalog: The archive.
         rows: ``(N,)`` catalog rows.
+        known: The images known to be broken, which are not read; others found broken are added.
         progress: Called with the images done and their number.
 
     Returns:
@@ -49,13 +55,17 @@ def histogram_features(
         raise BagreidError("there are no images to extract features of", path=catalog.root)
     features = np.zeros((len(rows), STRIPES * int(np.prod(BINS))), np.float32)
     broken = []
+    quarantine = known.known if known is not None else frozenset()
     for place, row in enumerate(rows.tolist()):
-        try:
-            features[place] = striped_histogram(decode_jpeg(catalog.read(row)).numpy())
-        except BrokenImage:
+        image = decode_whole(catalog, row, quarantine)
+        if image is None:
             broken.append(row)
+        else:
+            features[place] = striped_histogram(image.numpy())
         if progress is not None and (place + 1) % 64 == 0:
             progress(place + 1, len(rows))
+    if known is not None:
+        known.add(broken)
     return images_of(catalog, rows, features, broken)
 
 

@@ -47,7 +47,7 @@ class BlockScorer:
         queries: The query features.
         gallery: The gallery features.
         relations: Matches are left out of the blocks (their own scores count them), as are pairs
-            of the same identity and camera, and junk.
+            of the same identity and camera, junk, and what is broken on either side.
     """
 
     def __init__(self, queries: FeatureTable, gallery: FeatureTable, relations: Relations) -> None:
@@ -69,7 +69,8 @@ class BlockScorer:
         by_gallery = np.argsort(gallery, kind="stable")
         self._hidden_place = self.place[query[by_gallery]]
         self._hidden_gallery = gallery[by_gallery]
-        self._junk = relations.junk
+        self._unranked = np.union1d(relations.junk, relations.broken_gallery)
+        self._blind = as_rows(self.place[relations.broken_query], self.row.device)
 
     def blocks(
         self, size: int, *, places: Tensor | None = None, progress: Progress | None = None
@@ -101,9 +102,11 @@ class BlockScorer:
 
     def _leave_out(self, score_Qb: Tensor, start: int, places: Tensor | None) -> None:
         edges = [start, start + score_Qb.shape[1]]
-        low, high = np.searchsorted(self._junk, edges)
+        low, high = np.searchsorted(self._unranked, edges)
         if high > low:
-            score_Qb[:, as_rows(self._junk[low:high] - start, score_Qb.device)] = -torch.inf
+            score_Qb[:, as_rows(self._unranked[low:high] - start, score_Qb.device)] = -torch.inf
+        if places is None:  # no list of a query that could not be seen is ever in doubt
+            score_Qb[self._blind] = -torch.inf
         low, high = np.searchsorted(self._hidden_gallery, edges)
         line = as_rows(self._hidden_place[low:high], score_Qb.device)
         column = as_rows(self._hidden_gallery[low:high] - start, score_Qb.device)

@@ -12,7 +12,7 @@ of them that a block concerns, P pairs, T length of the lists.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ class Counted:
     Attributes:
         match_query: ``(M,)`` int64, query of each match, ascending.
         match_gallery: ``(M,)`` int64, its gallery row; a query's matches stand best first.
-        match_score: ``(M,)`` float64.
+        match_score: ``(M,)`` float64; −∞ where query or match could not be seen.
         match_rank: ``(M,)`` int64, place of the match in its query's ranking, from 0.
         top_index: ``(Q, T)`` int64 gallery rows, best first, −1 behind the end.
         top_score: ``(Q, T)`` float64, −∞ behind the end.
@@ -103,13 +103,14 @@ def _sorted_matches(
         as_rows(relations.match_gallery, device),
     )
     score_M = score.cpu().numpy()
+    unseen_M = np.isin(relations.match_query, relations.broken_query)
+    unseen_M |= np.isin(relations.match_gallery, relations.broken_gallery)
+    score_M[unseen_M] = -np.inf
     order = np.lexsort((relations.match_gallery, -score_M, relations.match_query))
-    best_first = Relations(
+    best_first = replace(
+        relations,
         match_query=relations.match_query[order],
         match_gallery=relations.match_gallery[order],
-        same_camera_query=relations.same_camera_query,
-        same_camera_gallery=relations.same_camera_gallery,
-        junk=relations.junk,
     )
     return best_first, score_M[order]
 
@@ -122,8 +123,12 @@ def _slots(scorer: BlockScorer, relations: Relations, match_score: FloatArray) -
     for number in range(int(scorer.matches_of.max(initial=0))):
         matches = np.flatnonzero(number_M == number)
         matches = matches[np.argsort(scorer.place[query_M[matches]])]
-        score = torch.from_numpy(match_score[matches]).to(scorer.row.device)
-        slots.append(_Slot(matches, score, torch.zeros_like(score, dtype=torch.int64)))
+        # A match that nobody saw is behind all wrong answers: there is nothing to count for it.
+        unseen = match_score[matches] == -np.inf
+        wrong = relations.kept(query_M[matches], scorer.gallery.count)
+        score = torch.from_numpy(np.where(unseen, np.inf, match_score[matches]))
+        ahead = torch.from_numpy(np.where(unseen, wrong, 0))
+        slots.append(_Slot(matches, score.to(scorer.row.device), ahead.to(scorer.row.device)))
     return slots
 
 

@@ -20,6 +20,7 @@ from bagreid.contracts import BagreidError, IntArray
 from bagreid.data import AugmentConfig
 from bagreid.data.datasets import ViewBatch
 from bagreid.data.loader import test_loader
+from bagreid.data.quarantine import BrokenImages
 from bagreid.evaluation.blocks import Progress
 from bagreid.evaluation.features import ImageFeatures, fresh_features, images_of, seal_features
 
@@ -55,6 +56,7 @@ def extract_features(
     device: torch.device | str = "cpu",
     out_dir: Path | None = None,
     source: str = "",
+    known: BrokenImages | None = None,
     progress: Progress | None = None,
 ) -> ImageFeatures:
     """Computes the flip-summed, L2-normalised features of some images, decoding each once.
@@ -69,6 +71,7 @@ def extract_features(
         device: Where the network is.
         out_dir: A folder for the features, which are then memory-mapped; None keeps them in memory.
         source: What the folder shall say made the features.
+        known: The images known to be broken, which are not read; others found broken are added.
         progress: Called with the images done and their number, after each batch.
 
     Returns:
@@ -81,7 +84,8 @@ def extract_features(
     rows = np.asarray(rows, dtype=np.int64)
     if not len(rows):
         raise BagreidError("there are no images to extract features of", path=catalog.root)
-    loader = test_loader(catalog, rows, augment, batch_size, workers)
+    quarantine = known.known if known is not None else ()
+    loader = test_loader(catalog, rows, augment, batch_size, workers, quarantine)
     blocks = _computed(embed, catalog, loader, torch.device(device))
     features, broken = None, []
     with nullcontext() if out_dir is None else fresh_features(out_dir, len(rows)) as append:
@@ -97,6 +101,8 @@ def extract_features(
             done += len(block)
             if progress is not None:
                 progress(done, len(rows))
+    if known is not None:
+        known.add(broken)
     if out_dir is not None:
         return seal_features(out_dir, catalog, rows, broken, source)
     assert features is not None

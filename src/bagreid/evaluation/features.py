@@ -45,6 +45,12 @@ class ImageFeatures:
     broken: tuple[int, ...] = ()
     root: Path | None = None
 
+    def broken_places(self) -> IntArray:
+        """``(n,)`` int64, where among the features those of `broken` stand."""
+        if self.rows is None or not self.broken:
+            return np.zeros(0, np.int64)
+        return np.flatnonzero(np.isin(self.rows, self.broken))
+
 
 Append = Callable[[npt.NDArray[np.float32]], None]
 """Takes the next ``(n, D)`` rows."""

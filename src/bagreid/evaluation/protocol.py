@@ -112,6 +112,8 @@ def evaluate_features(
         gallery.pids,
         gallery.camids,
         convention=convention,
+        query_broken=query.broken_places(),
+        gallery_broken=gallery.broken_places(),
         device=device,
         progress=progress,
     )

@@ -5,7 +5,7 @@ Shape letters: Q queries, G gallery images, D features, M matches, T length of t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import numpy as np
@@ -23,7 +23,7 @@ from bagreid.contracts import (
 from bagreid.evaluation.blocks import Progress
 from bagreid.evaluation.counting import Counted, count_ranks
 from bagreid.evaluation.metrics import cumulative_matches, divisor, query_metrics
-from bagreid.evaluation.relations import Relations, checked_ids, relate
+from bagreid.evaluation.relations import NONE, Relations, checked_ids, relate
 from bagreid.evaluation.scores import Features, FeatureTable, full_precision
 from bagreid.evaluation.statistics import wilson_interval
 
@@ -71,7 +71,7 @@ class RankingResult:
         first_match_rank: ``(Q,)`` int64, rank of the best match, 0 = rank-1, −1 = no match.
         average_precision: ``(Q,)`` float64, 0 without a match.
         match_index: ``(Q,)`` int64, gallery row of the best match, −1 = no match.
-        match_score: ``(Q,)`` float64, its score, NaN = no match.
+        match_score: ``(Q,)`` float64, its score, NaN = no match, −∞ = one of the two is broken.
         top_index: ``(Q, T)`` int64, gallery rows best first, −1 behind the end of a short list.
         top_score: ``(Q, T)`` float64, their scores, −∞ there.
         counts: What was ranked.
@@ -104,6 +104,8 @@ def evaluate_ranking(
     gallery_camid: npt.ArrayLike,
     *,
     convention: Convention,
+    query_broken: IntArray = NONE,
+    gallery_broken: IntArray = NONE,
     top: int = 10,
     block: int | None = None,
     device: torch.device | str | None = None,
@@ -125,6 +127,9 @@ def evaluate_ranking(
         gallery_camid: ``(G,)`` cameras.
         convention: ``sysu30k``: shares of all queries, trapezoidal average precision;
             ``standard``: shares of the queries that have a match, step average precision.
+        query_broken: Rows of queries that could not be decoded: their matches come last.
+        gallery_broken: Rows of gallery images that could not be decoded: they come behind all
+            others, a match among them last of all. Their features must be finite, and are ignored.
         top: T, how many best answers a query to keep.
         block: Gallery images at a time; never changes the result.
         device: Where to compute; by default where the gallery features are.
@@ -161,6 +166,9 @@ def evaluate_ranking(
         checked_ids(query_camid, "query_camid", queries.count),
         gallery_id,
         checked_ids(gallery_camid, "gallery_camid", gallery.count),
+    )
+    relations = replace(
+        relations, broken_query=np.unique(query_broken), broken_gallery=np.unique(gallery_broken)
     )
     _demand_a_match(relations, queries.count)
     with full_precision(where):

@@ -12,6 +12,9 @@ import numpy.typing as npt
 
 from bagreid.contracts import DISTRACTOR_PID, JUNK_PID, BagreidError, IntArray
 
+NONE: IntArray = np.zeros(0, np.int64)
+"""No rows."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Relations:
@@ -24,6 +27,10 @@ class Relations:
             are the same.
         same_camera_gallery: ``(S,)`` int64, its gallery row.
         junk: ``(J,)`` int64, ascending gallery rows left out of every ranking.
+        broken_query: ``(X,)`` int64, rows of queries that could not be seen: all their answers
+            come last.
+        broken_gallery: ``(Y,)`` int64, ascending gallery rows that could not be seen: they come
+            behind all others, and a match among them last of all.
     """
 
     match_query: IntArray
@@ -31,6 +38,22 @@ class Relations:
     same_camera_query: IntArray
     same_camera_gallery: IntArray
     junk: IntArray
+    broken_query: IntArray
+    broken_gallery: IntArray
+
+    def kept(self, query: IntArray, gallery: int) -> IntArray:
+        """How many wrong answers stand in the rankings of some queries.
+
+        Args:
+            query: ``(n,)`` queries.
+            gallery: Gallery images in all.
+
+        Returns:
+            ``(n,)`` int64: all images but matches, pairs left out, and junk.
+        """
+        pairs = np.concatenate([self.match_query, self.same_camera_query])
+        count = np.bincount(pairs, minlength=int(query.max(initial=-1)) + 1)
+        return gallery - len(self.junk) - count[query]
 
 
 def relate(
@@ -48,7 +71,7 @@ def relate(
         gallery_camid: ``(G,)`` int64.
 
     Returns:
-        The pairs, by query, then by gallery row.
+        The pairs, by query, then by gallery row; nothing is broken.
     """
     by_pid = np.argsort(gallery_pid, kind="stable")
     sorted_pid = gallery_pid[by_pid]
@@ -65,6 +88,8 @@ def relate(
         same_camera_query=query[same],
         same_camera_gallery=gallery[same],
         junk=np.flatnonzero(gallery_pid == JUNK_PID),
+        broken_query=NONE,
+        broken_gallery=NONE,
     )
 
 

@@ -107,14 +107,16 @@ def exact_lists(
 
     Returns:
         ``(Q, T)`` int64 gallery rows by row of the query, −1 behind the end of a short list, and
-        ``(Q, T)`` float64 scores, −∞ there.
+        ``(Q, T)`` float64 scores, −∞ there. What is broken stands in no list, and the list of a
+        broken query is empty.
     """
     top = candidates.top
     error = scorer.error()
     place_P, gallery_P = candidates.pairs(error)
     lists = _scored(scorer, place_P, gallery_P)
-    matches = scorer.place[relations.match_query]
-    lists.add(_Pairs(matches, relations.match_gallery, match_score, match=True))
+    seen = match_score > -np.inf
+    matches = scorer.place[relations.match_query[seen]]
+    lists.add(_Pairs(matches, relations.match_gallery[seen], match_score[seen], match=True))
     where = lists.cut(top)
     last = torch.full_like(candidates.score_QK[:, 0], -torch.inf, dtype=torch.float64)
     full = where == top - 1

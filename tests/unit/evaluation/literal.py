@@ -1,5 +1,6 @@
 """A slow, literal evaluation to compare with: exact arithmetic, every list sorted."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -41,9 +42,12 @@ def rank_literally(
     gallery_pid: Array,
     gallery_camid: Array,
     convention: str,
+    query_broken: Sequence[int] = (),
+    gallery_broken: Sequence[int] = (),
 ) -> Literal:
     result = Literal([], [], [], [])
-    for feature, pid, camid in zip(query_feature, query_pid, query_camid, strict=True):
+    queries = zip(query_feature, query_pid, query_camid, strict=True)
+    for q, (feature, pid, camid) in enumerate(queries):
         kept = []
         for g in range(len(gallery_pid)):
             if gallery_pid[g] == -1:
@@ -51,13 +55,16 @@ def rank_literally(
             same = pid >= 0 and gallery_pid[g] == pid
             if same and gallery_camid[g] == camid:
                 continue
-            kept.append((-inner(feature, gallery_feature[g]), bool(same), g))
-        kept.sort()  # wrong answers (False) before matches (True) of the same score
-        hits = [place for place, (_, same, _) in enumerate(kept) if same]
+            unseen = q in query_broken or g in gallery_broken
+            score = Fraction(0) if unseen else inner(feature, gallery_feature[g])
+            kept.append((unseen, -score, bool(same), g))
+        # the unseen last; wrong answers (False) before matches (True) of the same score
+        kept.sort()
+        hits = [place for place, (_, _, same, _) in enumerate(kept) if same]
         result.first.append(hits[0] if hits else -1)
         result.ap.append(average_precision(hits, convention))
         result.inp.append(len(hits) / (hits[-1] + 1) if hits else 0.0)
-        result.top.append([g for _, _, g in kept[:10]])
+        result.top.append([g for unseen, _, _, g in kept[:10] if not unseen])
     return result
 
 

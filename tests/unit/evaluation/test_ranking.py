@@ -74,6 +74,35 @@ def test_equals_a_literal_sort(
     assert_equal_to_literal(result, problem, convention)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    queries=st.integers(1, 6),
+    gallery=st.integers(1, 40),
+    share=st.sampled_from([0.1, 0.5, 1.0]),
+    block=st.sampled_from([None, 1, 7]),
+    convention=st.sampled_from(["sysu30k", "standard"]),
+)
+def test_what_is_broken_comes_last_and_is_counted(
+    seed: int, queries: int, gallery: int, share: float, block: int | None, convention: Convention
+) -> None:
+    """Whatever stands in the features of images that nobody could decode."""
+    problem = draw_problem(seed, queries, gallery, 3, 2)
+    rng = np.random.Generator(np.random.Philox(key=seed))
+    for side, number in (("query", queries), ("gallery", gallery)):
+        problem[f"{side}_broken"] = np.flatnonzero(rng.random(number) < share)
+    result = evaluate_ranking(**problem, convention=convention, block=block)
+    assert_equal_to_literal(result, problem, convention)
+    whole = evaluate_ranking(
+        **{key: value for key, value in problem.items() if "broken" not in key},
+        convention=convention,
+    )
+    assert result.counts.matches == whole.counts.matches
+    assert result.counts.queries_without_match == whole.counts.queries_without_match
+    for query in problem["query_broken"]:
+        assert (result.top_index[query] == -1).all()
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_near_duplicates_that_float32_cannot_tell_apart(dtype: Any) -> None:
     rng = np.random.Generator(np.random.Philox(key=5))
