@@ -157,7 +157,7 @@ good_bags = st.lists(
 PIECES = st.sampled_from([1, 2, 3, 7, 40, 200, 1 << 20])
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(data=st.data(), bags=good_bags, piece=PIECES, mark=st.sampled_from(["", "\ufeff"]))
 def test_good_bags_equal_the_slow_twin(
     tmp_path_factory: pytest.TempPathFactory,
@@ -196,7 +196,7 @@ odd_bags = st.lists(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(data=st.data(), bags=odd_bags | ANY, piece=PIECES)
 def test_odd_bags_are_refused_where_the_slow_twin_refuses(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, bags: Any, piece: int
@@ -213,7 +213,7 @@ def test_odd_bags_are_refused_where_the_slow_twin_refuses(
         assert (read_rows(read), {key: getattr(read, key) for key in COUNTS}) == expected
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(bags=good_bags, cut=st.integers(0, 300), piece=PIECES)
 def test_a_cut_bag_file_is_refused_wherever_it_is_cut(
     tmp_path_factory: pytest.TempPathFactory, bags: list[Pairs], cut: int, piece: int
@@ -271,7 +271,7 @@ def test_the_table_equals_the_slow_twin(
         assert column.dtype == np.int64
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(raw=st.binary(max_size=200))
 def test_any_bytes_give_a_table_or_the_typed_error(
     tmp_path_factory: pytest.TempPathFactory, raw: bytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bagreid.catalog.lists import match, read_list
+from bagreid.catalog.lists import LONGEST, NameList, list_finding, match, read_list
 from bagreid.catalog.names import split_paths
 from bagreid.catalog.truth import read_truth
 from bagreid.contracts import BagreidError
@@ -22,8 +23,34 @@ NAMES = [f"sysu_train_set_all/{n:010d}/{k}.jpg" for n in range(4) for k in range
 def listed(tmp_path: Path, text: str) -> list[str]:
     path = tmp_path / "list.txt"
     path.write_bytes(text.encode())
-    names = read_list(path)
-    return [names.paths.text(line) for line in names.line.tolist()]
+    return distinct(read_list(path))
+
+
+def distinct(names: NameList) -> list[str]:
+    return names.names(np.arange(len(names.keys)))
+
+
+def slow_twin(raw: bytes, split: str | None) -> list[str] | None:
+    """Every name of a list, one line at a time; None where the list must be refused."""
+    try:
+        text = raw.removeprefix(b"\xef\xbb\xbf").decode()
+    except UnicodeDecodeError:
+        return None
+    names = []
+    for line in text.split("\n"):
+        name = line.strip(" \t\n\v\f\r")
+        if not name or not name.isascii() or name[-1] not in "gG":
+            name = re.sub(r"[\t\n\f\r ]+-?[0-9]+\Z", "", name, flags=re.ASCII)
+        if not name or (split and f"{split}/" not in name):
+            continue
+        _, _, file = name.rpartition("/")
+        stem, _, kind = file.rpartition(".")
+        if "/" not in name or not stem or file.startswith("._"):
+            return None
+        if kind.lower() not in ("jpg", "jpeg") or len(name.encode()) > LONGEST:
+            return None
+        names.append(name)
+    return names
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
@@ -41,8 +68,11 @@ def test_empty_list(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "match_"),
     [
-        ("a/b.jpg\nb.jpg\n", "entry 2.*'b.jpg' is no path"),
-        ("a/b.png\n", "entry 1.*no path of a JPEG"),
+        ("a/b.jpg\n\nb.jpg\n", "line 3: 'b.jpg' is no path"),
+        ("a/b.png\n", "line 1: .*no path of a JPEG"),
+        ("a/\x1b[31m.jpeg.\n", r"line 1: 'a/\\x1b\[31m"),
+        (f"{NAMES[0]}\n\n{'a' * 5000}/b.jpg", "line 3: the line is longer than any path"),
+        (f"{NAMES[0]}\n{' ' * 6_000_000}", "line 2: the line is longer than any path"),
     ],
 )
 def test_a_line_that_is_no_path(tmp_path: Path, text: str, match_: str) -> None:
@@ -59,7 +89,7 @@ def test_a_list_that_is_no_text_or_absent(tmp_path: Path) -> None:
         read_list(tmp_path / "absent.txt")
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(raw=st.binary(max_size=100) | st.text("ab/.jpg\n 1", max_size=60).map(str.encode))
 def test_any_bytes_give_a_list_or_the_typed_error(
     tmp_path_factory: pytest.TempPathFactory, raw: bytes
@@ -70,22 +100,99 @@ def test_any_bytes_give_a_list_or_the_typed_error(
         read_list(path)
 
 
-@settings(deadline=None, max_examples=100)
+PART = st.sampled_from(["sysu_test_set_all", "query", "gallery", "a b", "é", "", ".", ".."])
+FILE = st.sampled_from(
+    ["1.jpg", "2.JPG", "3.jpeg", ".jpg", "._1.jpg", "1.png", "1.jpg.", "\x00.jpg"]
+)
+CLASS = st.sampled_from(["", "", " 7", "\t-1", " x", " 7 8", "  12 ", "\r"])
+GOOD = st.builds(
+    "{}/{}/{}{}".format,
+    PART.filter(bool),
+    PART.filter(bool),
+    st.sampled_from(["1.jpg", "2.JPG"]),
+    CLASS,
+)
+ODD = st.builds("{}/{}{}".format, PART, FILE, CLASS) | st.text(
+    "ab/.jpg 1\t\v\x85\xa0\u2028", max_size=12
+)
+
+
+@settings(max_examples=200)
+@given(
+    good=st.lists(GOOD, max_size=12),
+    odd=st.lists(ODD, max_size=1),
+    mark=st.sampled_from(["", "\ufeff"]),
+    end=st.sampled_from(["\n", "\r\n", "\n\n"]),
+    last=st.booleans(),
+    split=st.sampled_from([None, "query", "gallery"]),
+    piece=st.sampled_from([1, 10, 50, 4 << 20]),
+)
+def test_reading_equals_the_slow_twin(
+    tmp_path_factory: pytest.TempPathFactory,
+    good: list[str],
+    odd: list[str],
+    mark: str,
+    end: str,
+    last: bool,
+    split: str | None,
+    piece: int,
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "twin.txt"
+    path.write_bytes((mark + end.join(good + odd) + end * last).encode())
+    expected = slow_twin(path.read_bytes(), split)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bagreid.catalog.lists.PIECE", piece)
+        if expected is None:
+            with pytest.raises(BagreidError):
+                read_list(path, split)
+            return
+        names = read_list(path, split)
+        by_tail = {"/".join(name.split("/")[-2:]): name for name in reversed(expected)}
+        order = dict.fromkeys("/".join(name.split("/")[-2:]) for name in expected)
+        assert distinct(names) == [by_tail[tail] for tail in order]
+        assert (names.lines, names.repeated) == (len(expected), len(expected) - len(order))
+
+
+@settings(max_examples=100)
 @given(
     lines=st.lists(st.sampled_from(NAMES), max_size=15),
     images=st.lists(st.sampled_from(NAMES), max_size=15, unique=True),
+    piece=st.sampled_from([1, 100, 4 << 20]),
+    block=st.sampled_from([1, 4, 1 << 22]),
 )
 def test_matching_equals_the_slow_twin(
-    tmp_path_factory: pytest.TempPathFactory, lines: list[str], images: list[str]
+    tmp_path_factory: pytest.TempPathFactory,
+    lines: list[str],
+    images: list[str],
+    piece: int,
+    block: int,
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "match.txt"
     path.write_text("\n".join(lines))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bagreid.catalog.lists.PIECE", piece)
+        patch.setattr("bagreid.catalog.lists._BLOCK", block)
+        names = read_list(path)
+        place, present = match(split_paths(pa.array(images, pa.large_string())).keys(), names)
+    different = list(dict.fromkeys(lines))
+    assert place.tolist() == [different.index(n) if n in different else -1 for n in images]
+    assert present.tolist() == [name in images for name in different]
+    assert (names.lines, names.repeated) == (len(lines), len(lines) - len(different))
+    absent = [name for name in different if name not in images]
+    finding = list_finding("match.txt", "train", names, present, 0, ())
+    assert (finding.absent, finding.first_absent) == (len(absent), tuple(absent[:10]))
+
+
+def test_a_list_that_is_gone_or_shorter_meanwhile(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text("\n".join(NAMES))
     names = read_list(path)
-    distinct = list(dict.fromkeys(lines))
-    place, present = match(split_paths(pa.array(images, pa.large_string())).keys(), names)
-    assert place.tolist() == [distinct.index(n) if n in distinct else -1 for n in images]
-    assert present.tolist() == [name in images for name in distinct]
-    assert (names.lines, names.repeated) == (len(lines), len(lines) - len(distinct))
+    path.write_text(NAMES[0])
+    with pytest.raises(BagreidError, match="the list changed while it was read"):
+        names.names(np.array([0, 5]))
+    path.unlink()
+    with pytest.raises(BagreidError, match="cannot be read"):
+        names.names(np.array([0]))
 
 
 def truth(tmp_path: Path, text: str) -> tuple[list[int], int, int]:
