@@ -155,7 +155,8 @@ def _quarantine(survey: Survey, args: VerifyArgs, soundness: Soundness) -> str:
     except BagreidError as error:
         return f"not written, for the archive has no catalog yet ({error.message})"
     assert len(catalog) == len(survey.members), "a catalog has the rows of its survey"
-    found = {fault.row: fault.reason for fault in soundness.broken}
+    # A list entry holds a checksum, so it needs the bytes.
+    found = {fault.row: fault.reason for fault in soundness.broken if not fault.unread}
     change = quarantine.replace if args.images == "all" else quarantine.add
     listed = change(catalog, found, found_by="verify")
     return f"{len(listed):,} in {listed.path}"

@@ -24,6 +24,8 @@ from bagreid.data.soundness.reading import read_images
 _AHEAD = 4
 """Portions in flight for each worker."""
 
+_UNREAD = "the disk does not give it back"
+
 Progress = Callable[[int, int], None]
 """Called with (images done, images in all)."""
 
@@ -39,6 +41,11 @@ class Fault:
 
     row: int
     reason: str
+
+    @property
+    def unread(self) -> bool:
+        """Whether its bytes could not even be read: a run would stumble over it as well."""
+        return self.reason.startswith(_UNREAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +173,7 @@ def _faults(inspector: Inspector, portion: Portion) -> Faults:
     found = []
     for block, data in zip(portion.block.tolist(), read_images(portion), strict=True):
         if isinstance(data, OSError):
-            found.append((block, f"the disk does not give it back ({data.strerror})"))
+            found.append((block, f"{_UNREAD} ({data.strerror})"))
         elif reason := inspector.fault(data):
             found.append((block, reason))
     return found
