@@ -175,10 +175,11 @@ def _remarks(content: Content) -> list[str]:
             "out of the figures."
         )
     if sizes.broken:
-        first = sizes.first_broken[0]
+        first, why = sizes.first_broken[0]
+        have = "has" if sizes.broken == 1 else "have"
         remarks.append(
-            f"{count(sizes.broken, 'image')} of {count(sizes.asked)} have no size that can be read "
-            f"({first[0]}: {first[1]}). 'bagreid verify --images all' finds and lists such images."
+            f"{count(sizes.broken, 'image')} among {count(sizes.asked)} {have} no size that can be "
+            f"read ({first}: {why}). 'bagreid verify --images all' finds and lists such images."
         )
     return [*remarks, *content.faults]
 
