@@ -77,3 +77,34 @@ class TarDamage(BagreidError):  # noqa: N818 - it is a finding first; only some 
             remedy=self.remedy,
         )
         return again, (self.message,)
+
+
+_FOREIGN: dict[bytes, tuple[DamageKind, str, str]] = {
+    b"\x1f\x8b": ("compressed", "compressed with gzip", "gunzip -c IN > OUT.tar"),
+    b"BZh": ("compressed", "compressed with bzip2", "bunzip2 -c IN > OUT.tar"),
+    b"\xfd7zXZ": ("compressed", "compressed with xz", "xz -dc IN > OUT.tar"),
+    b"\x28\xb5\x2f\xfd": ("compressed", "compressed with zstd", "zstd -dc IN > OUT.tar"),
+    b"\x04\x22\x4d\x18": ("compressed", "compressed with lz4", "lz4 -dc IN > OUT.tar"),
+    b"PK\x03\x04": ("not a tar", "a zip file", "unzip it and pack it again with tar"),
+    b"<": ("not a tar", "a web page", "the download went wrong: fetch it again"),
+    b"version https://git-lfs": ("not a tar", "a pointer of Git LFS", "fetch it by 'git lfs pull'"),
+}
+
+
+def foreign(beginning: bytes) -> tuple[DamageKind, str, str] | None:
+    """What a file is that is no tar, judged by its first bytes.
+
+    Args:
+        beginning: At least the first thirty bytes.
+
+    Returns:
+        Kind of damage, what is wrong, and the remedy; None where the bytes tell nothing.
+    """
+    for magic, (kind, what, remedy) in _FOREIGN.items():
+        if beginning.startswith(magic):
+            return (
+                kind,
+                f"this is no plain tar but {what}",
+                f"Images are read in place, so it must be plain: {remedy}",
+            )
+    return None

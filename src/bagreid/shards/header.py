@@ -14,6 +14,9 @@ from bagreid.shards.damage import DamageKind
 BLOCK = 512
 """Bytes of a tar block: a header takes one, data is padded to whole ones."""
 
+LARGEST_NOTE = 1 << 20
+"""A long name or pax header over this many bytes is damage, not a name."""
+
 SPARSE = b"GNU.sparse"
 """How the keys of pax records begin that describe a sparse file."""
 
@@ -164,6 +167,24 @@ def parse_pax(payload: bytes) -> dict[bytes, bytes]:
     return records
 
 
+def parse_note(kind: bytes, payload: bytes) -> dict[bytes, bytes]:
+    """What an extended header (`L`, `K`, `x`, `X`, `g`) says, GNU's spelled like pax.
+
+    Args:
+        kind: Its type flag.
+        payload: Its data.
+
+    Returns:
+        As `parse_pax`.
+
+    Raises:
+        HeaderError: If it makes no sense.
+    """
+    if kind == b"L":
+        return {b"path": until_nul(payload)}
+    return {} if kind == b"K" else parse_pax(payload)
+
+
 def is_unsafe(name: str) -> bool:
     """Whether a member's name leads out of the folder in which a tar is unpacked.
 
@@ -173,4 +194,4 @@ def is_unsafe(name: str) -> bool:
     Returns:
         True of an absolute path and of one with a component `..`.
     """
-    return name.startswith("/") or ".." in name.split("/")
+    return name.startswith("/") or (".." in name and ".." in name.split("/"))

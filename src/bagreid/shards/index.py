@@ -15,8 +15,9 @@ import pyarrow as pa
 
 from bagreid.contracts import IntArray
 from bagreid.shards.damage import TarDamage
+from bagreid.shards.found import Found
 from bagreid.shards.header import parse_header, text
-from bagreid.shards.scanner import Found, Scanner, ScanProgress
+from bagreid.shards.scanner import Scanner, ScanProgress
 from bagreid.shards.source import ByteSource, State, open_source
 
 
@@ -122,14 +123,13 @@ def read_name(header: bytes) -> str:
 
 
 def _index(path: Path, source: ByteSource, found: Found) -> TarIndex:
-    names = [piece[0] for piece in found.pieces]
-    empty = np.zeros(0, np.int64)
+    names, offset, size, named = found.columns()
     return TarIndex(
         path=path,
-        names=pa.concat_arrays(names) if names else pa.array([], pa.large_string()),
-        offset=np.concatenate([piece[1] for piece in found.pieces] or [empty]),
-        size=np.concatenate([piece[2] for piece in found.pieces] or [empty]),
-        named_by_header=np.concatenate([p[3] for p in found.pieces] or [empty.astype(bool)]),
+        names=names,
+        offset=offset,
+        size=size,
+        named_by_header=named,
         skipped=dict(found.skipped),
         unsafe=found.unsafe,
         first_unsafe=tuple(found.first_unsafe),

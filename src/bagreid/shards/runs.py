@@ -20,11 +20,15 @@ NEAR = 16 * 1024
 """Members up to this many bytes apart are found by looking at every block: the disk reads all of
 the pages in between anyway, and a look at a block costs a tenth of a hop."""
 
-_REGULAR = ord("0")
+REGULAR, DIRECTORY, PAX, LONG_NAME = b"05xL"
+"""Type flags of the members that runs are made of."""
+
+_KNOWN = np.zeros(256, np.bool_)
+_KNOWN[[REGULAR, DIRECTORY, PAX, LONG_NAME]] = True
 _MAGIC = np.uint64(int.from_bytes(b"ustar", "little"))
 
 
-def hop(view: memoryview, position: int) -> IntArray:
+def hop(view: memoryview, position: int, most: int) -> IntArray:
     """Hops from header to header while they look plain.
 
     `int` forgives signs and underscores, so a damaged size may send this anywhere: the run is
@@ -33,14 +37,15 @@ def hop(view: memoryview, position: int) -> IntArray:
     Args:
         view: The tar, or a part of it.
         position: Byte of the first header in it, a multiple of 512.
+        most: How many headers to look for.
 
     Returns:
-        Positions of at most `RUN` blocks, in bytes.
+        Positions of at most `most` blocks, in bytes.
     """
     positions: list[int] = []
     try:
-        while len(positions) < RUN and 0 <= position <= len(view) - BLOCK:
-            if view[position + 156] != _REGULAR:
+        while len(positions) < most and 0 <= position <= len(view) - BLOCK:
+            if not _KNOWN[view[position + 156]]:
                 break
             size = int(bytes(view[position + 124 : position + 135]), 8)
             positions.append(position)
@@ -50,7 +55,7 @@ def hop(view: memoryview, position: int) -> IntArray:
     return np.array(positions, np.int64)
 
 
-def look(block_HB: npt.NDArray[np.uint8], position: int) -> IntArray:
+def look(block_HB: npt.NDArray[np.uint8], position: int, most: int) -> IntArray:
     """Looks at every block for the word "ustar" where a header has it.
 
     Data may hold the word by chance, and old headers lack it: `chained` sorts that out.
@@ -58,15 +63,16 @@ def look(block_HB: npt.NDArray[np.uint8], position: int) -> IntArray:
     Args:
         block_HB: All whole blocks of the tar, or of a part of it.
         position: Byte of the first header in it, a multiple of 512.
+        most: How many headers to look for.
 
     Returns:
-        Positions of at most `RUN` blocks, in bytes.
+        Positions of at most `most` blocks, in bytes.
     """
     first = position // BLOCK
-    window_HB = block_HB[first : first + 8 * RUN]
+    window_HB = block_HB[first : first + 8 * most]
     word_H = window_HB[:, 256:264].view(np.uint64)[:, 0]
     found_H = np.flatnonzero((word_H >> np.uint64(8)) & np.uint64(2**40 - 1) == _MAGIC)
-    return position + BLOCK * found_H[:RUN].astype(np.int64)
+    return position + BLOCK * found_H[:most].astype(np.int64)
 
 
 def plain_sizes(header_HB: npt.NDArray[np.uint8]) -> tuple[IntArray, npt.NDArray[np.bool_]]:
@@ -79,8 +85,9 @@ def plain_sizes(header_HB: npt.NDArray[np.uint8]) -> tuple[IntArray, npt.NDArray
         header_HB: `(H, 512)` uint8, contiguous.
 
     Returns:
-        `(H,)` data sizes; and `(H,)` whether each is a regular member with its whole name in the
-        first field, size and checksum spelled plainly, and the checksum right.
+        `(H,)` data sizes; and `(H,)` whether each is a regular member, an empty directory, a pax
+        header or a GNU long name, with its own name in the first field, size and checksum spelled
+        plainly, and the checksum right.
     """
     digit_HB = header_HB - np.uint8(48)
     plain_H = (digit_HB[:, 124:135] < 8).all(1)
@@ -88,10 +95,7 @@ def plain_sizes(header_HB: npt.NDArray[np.uint8]) -> tuple[IntArray, npt.NDArray
     plain_H &= (header_HB[:, 135] == 0) | (header_HB[:, 135] == 32)
     plain_H &= (header_HB[:, 154] == 0) & (header_HB[:, 155] == 32)
     plain_H = (
-        plain_H
-        & (header_HB[:, 156] == _REGULAR)
-        & (header_HB[:, 345] == 0)
-        & (header_HB[:, 0] != 0)
+        plain_H & _KNOWN[header_HB[:, 156]] & (header_HB[:, 345] == 0) & (header_HB[:, 0] != 0)
     )
     word_HW = header_HB.view(np.uint64)
     low = np.uint64(0x00FF00FF00FF00FF)
@@ -99,7 +103,9 @@ def plain_sizes(header_HB: npt.NDArray[np.uint8]) -> tuple[IntArray, npt.NDArray
     total_H = lane_HL.sum(1, dtype=np.int64)
     total_H += 8 * 32 - header_HB[:, 148:156].sum(1, dtype=np.int64)
     plain_H &= np.equal(_octal(digit_HB[:, 148:154]), total_H)
-    return _octal(digit_HB[:, 124:135]), plain_H
+    size_H = _octal(digit_HB[:, 124:135])
+    plain_H &= (header_HB[:, 156] != DIRECTORY) | (size_H == 0)
+    return size_H, plain_H
 
 
 def chained(position: int, position_H: IntArray, size_H: IntArray) -> npt.NDArray[np.bool_]:
@@ -157,5 +163,7 @@ def may_be_unsafe(header_HB: npt.NDArray[np.uint8], name_H: pa.LargeStringArray)
     Returns:
         False only where all are safe.
     """
+    if (header_HB[:, 0] == ord("/")).any():
+        return True
     letters = name_H.buffers()[2]
-    return bool((header_HB[:, 0] == ord("/")).any()) or b".." in memoryview(letters).tobytes()
+    return letters is not None and b".." in memoryview(letters).tobytes()

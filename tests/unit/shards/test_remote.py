@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 import fsspec
 import pytest
-from torch.utils.data import DataLoader, Dataset
 
 from bagreid.contracts import BagreidError
 from bagreid.shards import ShardReader, header_probe, open_source, scan_tar, survey_tar
@@ -282,7 +281,7 @@ def test_an_empty_remote_tar_is_damage(web: Web, tmp_path: Path) -> None:
         assert damage.kind == "empty"
 
 
-class Members(Dataset[bytes]):
+class Members:
     """What a data loader does with a reader: worker processes read through a copy of it."""
 
     def __init__(self, reader: ShardReader, places: list[tuple[int, int]]) -> None:
@@ -311,6 +310,8 @@ def opened(web: Web, tmp_path: Path) -> tuple[ShardReader, list[tuple[int, int]]
 def test_the_workers_of_a_data_loader_open_their_own_connections(
     opened: tuple[ShardReader, list[tuple[int, int]], list[bytes]],
 ) -> None:
+    from torch.utils.data import DataLoader  # slow: not for the processes of the test below
+
     reader, places, wanted = opened
     loader: Any = DataLoader(
         Members(reader, places), batch_size=None, num_workers=2, multiprocessing_context="fork"
