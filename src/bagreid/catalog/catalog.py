@@ -18,7 +18,7 @@ from bagreid.catalog.hold import hold_archive
 from bagreid.catalog.layouts import find_layout
 from bagreid.catalog.members import SPLITS, BuildProgress, canonical_name
 from bagreid.catalog.protocol import TestProtocol, count_protocol
-from bagreid.catalog.reading import CatalogReader
+from bagreid.catalog.reading import CatalogReader, changed
 from bagreid.catalog.store import (
     MANIFEST,
     cache_directory,
@@ -30,7 +30,7 @@ from bagreid.catalog.store import (
     read_table,
 )
 from bagreid.contracts import PADDING, BagreidError, ImageRef, IntArray, Split
-from bagreid.shards.header import BLOCK
+from bagreid.shards.header import BLOCK, HeaderError
 from bagreid.shards.index import read_name
 
 
@@ -288,7 +288,10 @@ class Catalog:
         at = int(np.searchsorted(rows, row))
         if at < len(rows) and rows[at] == row:
             return str(names[at].as_py())
-        return read_name(bytes(self._reader.read(shard, offset - BLOCK, BLOCK)))
+        try:
+            return read_name(bytes(self._reader.read(shard, offset - BLOCK, BLOCK)))
+        except HeaderError as error:
+            raise changed(self.shards[shard], str(error)) from error
 
 
 def open_catalog(

@@ -35,6 +35,23 @@ class ListFinding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DuplicateFinding:
+    """Images that two files hold both (or one file twice).
+
+    Attributes:
+        used: The file whose images are used: it comes first.
+        left: The file whose images are left out.
+        images: How many.
+        example: Name of the first of them.
+    """
+
+    used: str
+    left: str
+    images: int
+    example: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
     """Counts of everything odd in an archive; all zero and empty where nothing is.
 
@@ -45,6 +62,7 @@ class Findings:
         unplaced: Images that lie neither in a train folder nor under query/ or gallery/.
         first_unplaced: The first ten of them.
         duplicate_images: Images that came twice; the first place wins.
+        duplicates: Which files held them, the ten pairs with the most of them.
         unsafe: Members with an absolute name or a `..` in it, never used or written anywhere.
         first_unsafe: The first ten of them.
         bytes_after_end: Bytes behind the end marks of tars, not read.
@@ -67,6 +85,7 @@ class Findings:
     unplaced: int = 0
     first_unplaced: tuple[str, ...] = ()
     duplicate_images: int = 0
+    duplicates: tuple[DuplicateFinding, ...] = ()
     unsafe: int = 0
     first_unsafe: tuple[str, ...] = ()
     bytes_after_end: int = 0
@@ -103,6 +122,7 @@ class Findings:
             if key in known
         }
         values["lists"] = tuple(_list_finding(entry) for entry in data.get("lists", ()))
+        values["duplicates"] = tuple(DuplicateFinding(**e) for e in data.get("duplicates", ()))
         return cls(**values)
 
 

@@ -5,9 +5,10 @@ Shape letters: M members.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +48,10 @@ class Members:
     def __len__(self) -> int:
         return len(self.key)
 
+    def columns(self) -> list[npt.NDArray[Any]]:
+        """All columns, in the order of the attributes."""
+        return [getattr(self, name) for name in self.__slots__]
+
     def take(self, rows: IntArray) -> Members:
         """Some of the rows.
 
@@ -56,32 +61,50 @@ class Members:
         Returns:
             New columns.
         """
-        return Members(*(getattr(self, name)[rows] for name in self.__slots__))
+        return Members(*(column[rows] for column in self.columns()))
+
+    def keep(self, stay: npt.NDArray[np.bool_]) -> None:
+        """Drops the other rows, one column after another.
+
+        Args:
+            stay: `(M,)` bool.
+        """
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name)[stay])
+
+    def reorder(self, order: IntArray) -> None:
+        """Puts the rows into another order, one column after another.
+
+        Args:
+            order: `(M,)` for each place the row that comes there.
+        """
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name)[order])
+
+    @classmethod
+    def room(cls, length: int) -> Members:
+        """Columns yet to be filled.
+
+        Args:
+            length: M.
+
+        Returns:
+            Columns of any content.
+        """
+        return cls(
+            np.empty(length, np.uint16),
+            np.empty(length, np.uint32),
+            np.empty(length, np.uint32),
+            np.empty(length, np.int8),
+            np.empty(length, np.int32),
+            np.empty(length, np.int16),
+            np.empty(length, np.uint64),
+        )
 
     @classmethod
     def empty(cls) -> Members:
         """No images."""
-        return cls(
-            np.zeros(0, np.uint16),
-            np.zeros(0, np.uint32),
-            np.zeros(0, np.uint32),
-            np.zeros(0, np.int8),
-            np.zeros(0, np.int32),
-            np.zeros(0, np.int16),
-            np.zeros(0, np.uint64),
-        )
-
-    @classmethod
-    def join(cls, parts: Sequence[Members]) -> Members:
-        """One after another.
-
-        Args:
-            parts: At least one of them.
-
-        Returns:
-            New columns.
-        """
-        return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in cls.__slots__))
+        return cls.room(0)
 
 
 def canonical_name(name: str, split: Split) -> str:

@@ -64,9 +64,9 @@ class CatalogReader:
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise _changed(path, f"cannot be read ({error.strerror})") from error
+            raise changed(path, f"cannot be read ({error.strerror})") from error
         if len(data) != size:
-            raise _changed(path, f"the file holds {len(data):,} bytes and held {size:,}")
+            raise changed(path, f"the file holds {len(data):,} bytes and held {size:,}")
         return memoryview(data)
 
     def loose_name(self, number: int) -> str:
@@ -97,7 +97,16 @@ def _open_reader(
     return CatalogReader(root, shards, names, directory)
 
 
-def _changed(path: Path, what: str) -> BagreidError:
+def changed(path: Path, what: str) -> BagreidError:
+    """The error for a file that is not any more what was indexed.
+
+    Args:
+        path: The file.
+        what: How one can tell.
+
+    Returns:
+        The error.
+    """
     return BagreidError(
         what,
         path=path,

@@ -11,6 +11,9 @@ from bagreid.catalog.layouts.downloaded import TarSource
 from bagreid.catalog.layouts.levels import bases, outer
 from bagreid.contracts import BagreidError, Split
 
+MOST_TARS = 65_535
+"""How many tars a catalog can tell apart."""
+
 _SPLITS: tuple[Split, ...] = ("train", "query", "gallery")
 
 
@@ -96,6 +99,8 @@ def survey_layout(root: Path) -> Layout:
     found = [downloaded.find(base) for base in places]
     tars = _distinct([tar for there, _ in found for tar in there])
     problems = [problem for _, there in found for problem in there]
+    if len(tars) > MOST_TARS:
+        problems.append(_too_many(root, tars))
     trees = list({p.resolve(): p for base in places for p in extracted.find(base)}.values())
     if not tars and not trees:
         for problem in problems:
@@ -118,7 +123,7 @@ def survey_layout(root: Path) -> Layout:
     return Layout(
         root=root,
         name=_describe(bool(tars), bool(trees), old),
-        tars=tuple(tars),
+        tars=tuple(tars[:MOST_TARS]),
         trees=tuple(trees),
         lists=lists,
         bag_file=files.get("bags"),
@@ -134,6 +139,14 @@ def _distinct(tars: list[TarSource]) -> list[TarSource]:
     for tar in tars:
         once.setdefault(tar.path.resolve(), tar)
     return sorted(once.values(), key=lambda tar: tar.side == "test")
+
+
+def _too_many(root: Path, tars: list[TarSource]) -> BagreidError:
+    return BagreidError(
+        f"{len(tars):,} tars are too many (at most {MOST_TARS:,})",
+        path=root,
+        remedy="Join them into larger ones",
+    )
 
 
 def _metadata(places: list[Path], root: Path) -> tuple[dict[str, Path], list[str], bool]:
