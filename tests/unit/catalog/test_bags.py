@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from bagreid.catalog.bags import BagFile, BagTable, make_bag_table, read_bag_file
 from bagreid.contracts import BagreidError
+from twins import BAG_COUNTS, RefusedError, bag_twin
 
 GOOD = {"BagLabel": [2, 3, 3], "BagID": "bag0000000010", "BagImages": ["0000000002/*"] * 2}
 
@@ -28,72 +29,6 @@ def write(tmp_path: Path, bags: Any) -> Path:
     path = tmp_path / "bag_level_label.json"
     path.write_text(bags if isinstance(bags, str) else json.dumps(bags))
     return path
-
-
-class NoBagError(Exception):
-    """What the twin says where the reader must refuse."""
-
-
-def demand(true: object) -> None:
-    if not true:
-        raise NoBagError
-
-
-Pairs = tuple[tuple[str, Any], ...]
-
-
-def slow_twin(text: str) -> tuple[list[tuple[str, list[str], list[int]]], dict[str, int]]:
-    """Names, folders and labels of each bag, written as plainly as can be; and the counts."""
-    bags = json.loads(text, object_pairs_hook=lambda pairs: ("object", *pairs))
-    demand(isinstance(bags, list))
-    rows, counts = [], dict.fromkeys(COUNTS, 0)
-    for bag in bags:
-        demand(isinstance(bag, tuple))
-        keys = [key for key, _ in bag[1:]]
-        fields = dict(bag[1:])
-        demand(all(keys.count(key) == 1 for key in ("BagLabel", "BagID", "BagImages")))
-        counts["unknown_keys"] += len(fields) - 3
-        name = fields["BagID"]
-        demand(isinstance(name, str) and name)
-        counts["repeated_ids"] += name in [row[0] for row in rows]
-        labels, folders = twin_labels(fields["BagLabel"], counts), []
-        demand(isinstance(fields["BagImages"], list) and fields["BagImages"])
-        for pattern in fields["BagImages"]:
-            demand(isinstance(pattern, str) and pattern.endswith("/*"))
-            demand(len(pattern) > 2 and not set(pattern[:-2]) & set("/*?["))
-            if pattern[:-2] not in folders:
-                folders.append(pattern[:-2])
-        lost = len(fields["BagLabel"]) - len(labels), len(fields["BagImages"]) - len(folders)
-        counts["duplicate_labels"] += lost[0]
-        counts["duplicate_folders"] += lost[1]
-        counts["bags_merged"] += lost != (0, 0)
-        rows.append((name, folders, sorted(labels)))
-    return rows, counts
-
-
-def twin_labels(values: Any, counts: dict[str, int]) -> list[int]:
-    labels: list[int] = []
-    demand(isinstance(values, list) and values)
-    for value in values:
-        if isinstance(value, str):
-            demand(value and not set(value) - set("0123456789"))
-            counts["labels_as_text"] += 1
-        else:
-            demand(isinstance(value, int) and not isinstance(value, bool))
-        demand(0 <= int(value) < 2**31)
-        if int(value) not in labels:
-            labels.append(int(value))
-    return labels
-
-
-COUNTS = (
-    "duplicate_labels",
-    "duplicate_folders",
-    "bags_merged",
-    "repeated_ids",
-    "labels_as_text",
-    "unknown_keys",
-)
 
 
 def read_rows(read: BagFile) -> list[tuple[str, list[str], list[int]]]:
@@ -108,6 +43,7 @@ def read_rows(read: BagFile) -> list[tuple[str, list[str], list[int]]]:
     ]
 
 
+Pairs = tuple[tuple[str, Any], ...]
 FOLDER_NAMES = [f"{n:010d}" for n in range(1, 8)]
 ODD_TEXT = st.sampled_from(
     ['"}, {"', "\\", '\\"', "[", "]}", ",", "é", "\n", "\u2028", "\U0001f600"]
@@ -169,9 +105,9 @@ def test_good_bags_equal_the_slow_twin(
     text = data.draw(spelled(bags))
     path = write(tmp_path_factory.getbasetemp(), mark + text)
     read = read_bag_file(path, piece=piece)
-    expected, counts = slow_twin(text)
+    expected, counts = bag_twin(text.encode())
     assert read_rows(read) == expected
-    assert {key: getattr(read, key) for key in COUNTS} == counts
+    assert {key: getattr(read, key) for key in BAG_COUNTS} == counts
 
 
 LEAF = (
@@ -204,13 +140,13 @@ def test_odd_bags_are_refused_where_the_slow_twin_refuses(
     text = data.draw(spelled(bags))
     path = write(tmp_path_factory.getbasetemp(), text)
     try:
-        expected = slow_twin(text)
-    except NoBagError:
+        expected = bag_twin(text.encode())
+    except RefusedError:
         with pytest.raises(BagreidError):
             read_bag_file(path, piece=piece)
     else:
         read = read_bag_file(path, piece=piece)
-        assert (read_rows(read), {key: getattr(read, key) for key in COUNTS}) == expected
+        assert (read_rows(read), {key: getattr(read, key) for key in BAG_COUNTS}) == expected
 
 
 @settings(max_examples=60)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bagreid.catalog.lists import LONGEST, NameList, list_finding, match, read_list
+from bagreid.catalog.lists import NameList, list_finding, match, read_list
 from bagreid.catalog.names import split_paths
 from bagreid.catalog.truth import read_truth
 from bagreid.contracts import BagreidError
+from twins import RefusedError, by_tail, list_twin
 
 NAMES = [f"sysu_train_set_all/{n:010d}/{k}.jpg" for n in range(4) for k in range(3)]
 
@@ -28,29 +28,6 @@ def listed(tmp_path: Path, text: str) -> list[str]:
 
 def distinct(names: NameList) -> list[str]:
     return names.names(np.arange(len(names.keys)))
-
-
-def slow_twin(raw: bytes, split: str | None) -> list[str] | None:
-    """Every name of a list, one line at a time; None where the list must be refused."""
-    try:
-        text = raw.removeprefix(b"\xef\xbb\xbf").decode()
-    except UnicodeDecodeError:
-        return None
-    names = []
-    for line in text.split("\n"):
-        name = line.strip(" \t\n\v\f\r")
-        if not name or not name.isascii() or name[-1] not in "gG":
-            name = re.sub(r"[\t\n\f\r ]+-?[0-9]+\Z", "", name, flags=re.ASCII)
-        if not name or (split and f"{split}/" not in name):
-            continue
-        _, _, file = name.rpartition("/")
-        stem, _, kind = file.rpartition(".")
-        if "/" not in name or not stem or file.startswith("._"):
-            return None
-        if kind.lower() not in ("jpg", "jpeg") or len(name.encode()) > LONGEST:
-            return None
-        names.append(name)
-    return names
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
@@ -139,18 +116,18 @@ def test_reading_equals_the_slow_twin(
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "twin.txt"
     path.write_bytes((mark + end.join(good + odd) + end * last).encode())
-    expected = slow_twin(path.read_bytes(), split)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bagreid.catalog.lists.PIECE", piece)
-        if expected is None:
+        try:
+            expected = list_twin(path.read_bytes(), split)
+        except RefusedError:
             with pytest.raises(BagreidError):
                 read_list(path, split)
             return
         names = read_list(path, split)
-        by_tail = {"/".join(name.split("/")[-2:]): name for name in reversed(expected)}
-        order = dict.fromkeys("/".join(name.split("/")[-2:]) for name in expected)
-        assert distinct(names) == [by_tail[tail] for tail in order]
-        assert (names.lines, names.repeated) == (len(expected), len(expected) - len(order))
+        different = list(by_tail(expected).values())
+        assert distinct(names) == different
+        assert (names.lines, names.repeated) == (len(expected), len(expected) - len(different))
 
 
 @settings(max_examples=100)
