@@ -11,13 +11,15 @@ import fsspec  # type: ignore[import-untyped]
 from bagreid.contracts import BagreidError
 from bagreid.shards.pointer import read_pointer, without_secrets
 from bagreid.shards.ranges import FileRanges, Ranges, RefusedError, Status, said
-from bagreid.shards.source import State
+from bagreid.shards.source import AHEAD, IN_A_ROW, NEAR, State
 
 PAUSES = (0.2, 1.0, 3.0)
 """Seconds to wait before the second, third and fourth try."""
 
 _PROGRESS = 1 << 20
 """For each so many bytes of a long read one more dropped connection is forgiven."""
+
+_NOTHING = memoryview(b"")
 
 _INHERITED: list[Ranges] = []
 """Connections of a parent process: letting them go would close them over there."""
@@ -43,12 +45,17 @@ class RemoteSource:
         self._process = os.getpid()
         self._ranges: Ranges | None = None
         self._status: Status | None = None
+        self._end = self._row = 0
+        self._kept = (0, _NOTHING)
         self._status = self._ask_status()
         self.size = self._status.size
         self.state: State = (self._status.size, self._status.tag)
 
     def read(self, offset: int, size: int) -> memoryview:
         """Some of the bytes, by one request if all goes well.
+
+        Small reads in a row, as those of images in the order of the archive, are served from
+        larger and larger stretches: else a far server would be waited for once an image.
 
         Args:
             offset: The first of them.
@@ -60,6 +67,17 @@ class RemoteSource:
         Raises:
             BagreidError: If the tar is gone or changed, or the connection drops again and again.
         """
+        start, kept = self._kept
+        gap, self._end = offset - self._end, offset + size
+        if start <= offset and offset + size <= start + len(kept):
+            return kept[offset - start : offset - start + size]
+        self._row = self._row + 1 if size < NEAR and 0 <= gap <= NEAR else 0
+        ahead = min(NEAR << max(self._row - IN_A_ROW, 0), AHEAD) if self._row >= IN_A_ROW else 0
+        view = self._fetch(offset, max(size, ahead))
+        self._kept = (offset, view if ahead else _NOTHING)
+        return view[:size]
+
+    def _fetch(self, offset: int, size: int) -> memoryview:
         view = memoryview(bytearray(max(min(size, self.size - offset), 0)))
         done = failures = 0
         while done < len(view):
@@ -78,6 +96,7 @@ class RemoteSource:
     def close(self) -> None:
         """Lets the connection go; reading on opens a new one."""
         self._ranges = None
+        self._kept = (0, _NOTHING)
 
     def _connected(self) -> Ranges:
         if self._process != os.getpid() and self._ranges is not None:

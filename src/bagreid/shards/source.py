@@ -17,11 +17,14 @@ State = tuple[int, int | str]
 """What tells a file's present content from another: `(size, mtime_ns)` of a local file, `(size,
 ETag or time of the last change)` of a remote one."""
 
-_NEAR = 64 * 1024
+NEAR = 64 * 1024
 """A read that begins at most so many bytes behind the end of the last one goes on in a row."""
 
-_IN_A_ROW = 4
-_AHEAD = 4 * 1024 * 1024
+IN_A_ROW = 4
+"""From so many reads in a row on, bytes are fetched ahead."""
+
+AHEAD = 4 * 1024 * 1024
+"""Bytes fetched ahead at most."""
 
 _SMALL = 2 * mmap.PAGESIZE
 """Up to here asking for bytes beforehand costs more than it saves: 5 µs where memory has them."""
@@ -115,11 +118,11 @@ class LocalSource:
     def read(self, offset: int, size: int) -> memoryview:
         """A slice of the map: nothing is copied."""
         end = offset + size
-        if 0 <= offset - self._end <= _NEAR:
+        if 0 <= offset - self._end <= NEAR:
             self._row += 1
-            if self._row >= _IN_A_ROW and end > self._due:
-                self._want(offset, _AHEAD)
-                self._due = offset + _AHEAD // 2
+            if self._row >= IN_A_ROW and end > self._due:
+                self._want(offset, AHEAD)
+                self._due = offset + AHEAD // 2
         else:
             self._row = self._due = 0
             if size > _SMALL:

@@ -22,7 +22,7 @@ SMALLEST = 64 * 1024
 LARGEST = 16 * 1024 * 1024
 """Bytes of a window once the scan has gone on without a leap for a while."""
 
-_AHEAD = 512 * 1024
+AHEAD = 512 * 1024
 """From this size on the window to come is fetched while the present one is looked at."""
 
 
@@ -131,7 +131,7 @@ class MovingWindow:
             view = self._source.read(start, size)
         self._size, self._next = size, None
         self._window = Window.of(start, view)
-        if size >= _AHEAD and self._window.end < self._source.size:
+        if size >= AHEAD and self._window.end < self._source.size:
             self._next = self._thread.submit(
                 self._source.read, self._window.end, min(2 * size, LARGEST)
             )

@@ -131,6 +131,23 @@ def test_an_image_is_one_request(web: Web, tmp_path: Path) -> None:
     assert web.asked == ["bytes=512-3511"]
 
 
+def test_images_in_a_row_are_few_requests(web: Web, tmp_path: Path) -> None:
+    raw = make_tar([3000] * 1000)
+    path = web.pointer(tmp_path, "a", raw)
+    index = scan_tar(path)
+    reader = ShardReader([path])
+    web.asked, web.sent = [], 0
+    for offset, size in zip(index.offset.tolist(), index.size.tolist(), strict=True):
+        assert reader.read(0, offset, size) == raw[offset : offset + size]
+    assert len(web.asked) < 20
+    assert web.sent < 1.01 * len(raw)  # an image at the edge of a stretch comes twice
+    web.asked.clear()
+    for row in (500, 10, 600, 20, 601, 21):  # and in no order they are one each
+        offset, size = int(index.offset[row]), int(index.size[row])
+        assert reader.read(0, offset, size) == raw[offset : offset + size]
+    assert len(web.asked) == 6
+
+
 def test_a_server_that_refuses_ranges_never_sends_the_tar(web: Web, tmp_path: Path) -> None:
     raw = bytes(64 << 20)
     path = web.pointer(tmp_path, "a", raw)
