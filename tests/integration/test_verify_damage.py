@@ -150,7 +150,7 @@ def test_held_to_the_published_numbers_a_small_archive_lacks_nearly_all(
     assert report["full_set"]
     assert checks["folders.numbers"]["difference"] == 8 - 28_310
     assert checks["counts.images"]["difference"] == CONFIG.images - 29_606_918
-    assert checks["tars.parts"]["says"] == "part 3-10 missing"
+    assert checks["tars.parts"]["says"] == "parts 3-10 missing"
     assert verify(archive, tmp_path, "--no-full")[0] == 0
 
 

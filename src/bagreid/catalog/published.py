@@ -6,11 +6,14 @@ test set.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from bagreid.catalog.catalog import Catalog
+from bagreid.catalog.protocol import TestProtocol
 
 PUBLISHED: dict[str, int] = {
     "images": 29_606_918,
@@ -70,19 +73,50 @@ def count_all(catalog: Catalog) -> list[Count]:
     Returns:
         One entry for each published number, in the order of `PUBLISHED`.
     """
-    protocol = catalog.test_protocol()
-    sides = catalog.sides
-    tested = catalog.group[len(catalog.split("train")) :]
-    people = np.union1d(catalog.identities, tested[tested >= 0])
+    return count_parts(
+        train=len(catalog.split("train")),
+        protocol=catalog.test_protocol(),
+        tested=catalog.group[len(catalog.split("train")) :],
+        folders=len(catalog.folder_names),
+        labels=catalog.identities,
+        bags=len(catalog.bags),
+        sides=catalog.sides,
+    )
+
+
+def count_parts(
+    *,
+    train: int,
+    protocol: TestProtocol,
+    tested: npt.NDArray[np.integer],
+    folders: int,
+    labels: npt.NDArray[np.integer],
+    bags: int,
+    sides: Sequence[str],
+) -> list[Count]:
+    """Puts an archive's numbers beside the published ones.
+
+    Args:
+        train: Train images.
+        protocol: Counts of the test set.
+        tested: Identities of the test images, repeated, negative for nobody.
+        folders: Train folders.
+        labels: Distinct identities of the bags.
+        bags: Bags.
+        sides: `train` or `test` for each tar.
+
+    Returns:
+        One entry for each published number, in the order of `PUBLISHED`.
+    """
     here = {
-        "images": len(catalog),
-        "train images": len(catalog.split("train")),
+        "images": train + protocol.queries + protocol.gallery,
+        "train images": train,
         "query images": protocol.queries,
         "gallery images": protocol.gallery,
-        "identities": len(people),
-        "train folders": len(catalog.folder_names),
-        "bag identities": len(catalog.identities),
-        "bags": len(catalog.bags),
+        "identities": len(np.union1d(labels, tested[tested >= 0])),
+        "train folders": folders,
+        "bag identities": len(labels),
+        "bags": bags,
         "train tars": sides.count("train"),
         "test tars": sides.count("test"),
         "query identities": protocol.query_identities,

@@ -91,7 +91,7 @@ def pixel_verdict(survey: Survey, decoded: Decoded) -> Verdict:
     broken, images = decoded.soundness.broken, decoded.soundness.images
     return none_of(
         "pixels.broken",
-        f"broken of {plural(images, 'image')} decoded",
+        f"broken of {images:,} decoded",
         len(broken),
         says=f"{plural(len(broken), 'image')} of {images:,} decoded "
         f"{'is' if len(broken) == 1 else 'are'} broken",
@@ -183,7 +183,7 @@ def _expected(verdict: Verdict) -> str:
 def _print_details(console: Console, report: Report) -> None:
     for status in ("bad", "note"):
         for verdict in report.verdicts:
-            if verdict.status == status:
+            if verdict.status == status and verdict.says:
                 _print_verdict(console, verdict)
     assert report.survey.layout is not None
     for note in report.survey.findings.notes:

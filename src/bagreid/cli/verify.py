@@ -121,21 +121,18 @@ def _at_least_one(workers: int | None) -> int | None:
 
 def _decode(survey: Survey, args: VerifyArgs) -> Decoded:
     """Decodes the images asked for and quarantines the broken ones."""
-    import numpy as np
-
     from bagreid.catalog.store import cache_directory
     from bagreid.cli.verdicts import Decoded
     from bagreid.data.soundness import Journal, check_images, choose_sample
 
     members, every = survey.members, args.images == "all"
     workers = len(os.sched_getaffinity(0)) if args.workers is None else args.workers
-    if every:
-        rows = np.arange(len(members))
-    else:
-        assert isinstance(args.images, int), "None was asked before"
+    rows = None
+    if isinstance(args.images, int):
         rows = choose_sample(members.shard, args.images, args.seed)
+    total = len(members) if rows is None else len(rows)
     journal = Journal(cache_directory(survey.root, args.cache) / JOURNAL) if every else None
-    with journal or nullcontext(), _decode_progress(len(rows)) as tell:
+    with journal or nullcontext(), _decode_progress(total) as tell:
         soundness = check_images(survey, rows, workers=workers, journal=journal, progress=tell)
         told = _quarantine(survey, args, soundness) if args.quarantine else None
         if journal is not None:

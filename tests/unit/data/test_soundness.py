@@ -124,7 +124,7 @@ def test_broken_images_are_listed_by_row(make_catalog: Make) -> None:
     told: list[tuple[int, int]] = []
     found = check_images(
         survey,
-        np.arange(len(survey.members)),
+        None,
         workers=0,
         progress=lambda done, total: told.append((done, total)),
     )
@@ -147,7 +147,7 @@ def test_extracted_files_are_decoded_too(make_catalog: Make, tmp_path: Path) -> 
             source.extractall(tmp_path / "loose", filter="data")
     (tmp_path / "loose" / BROKEN[0]).write_bytes(JPEG[:200])
     survey = survey_archive(tmp_path / "loose")
-    found = check_images(survey, np.arange(len(survey.members)), workers=0)
+    found = check_images(survey, None, workers=0)
     assert [survey.name(fault.row) for fault in found.broken] == [BROKEN[0]]
 
 
@@ -177,7 +177,7 @@ def test_a_tar_that_shrinks_meanwhile_is_an_error(make_catalog: Make) -> None:
     path = survey.tars[0].path
     path.write_bytes(path.read_bytes()[:4096])
     with pytest.raises(BagreidError, match="ends at byte 4096 by now"):
-        check_images(survey, np.arange(len(survey.members)), workers=0)
+        check_images(survey, None, workers=0)
 
 
 def test_a_stopped_check_goes_on_where_it_was(

@@ -10,7 +10,6 @@ from bagreid.catalog.checks.places import place, told
 from bagreid.catalog.checks.verdict import Verdict, all_of, none_of, plural, ranges
 from bagreid.catalog.published import PUBLISHED
 from bagreid.catalog.survey import Survey, TarReport
-from bagreid.shards.damage import TarDamage
 
 _PART = re.compile(r"part_?(\d{1,4})\.tar", re.IGNORECASE)
 _FETCH = "Fetch it again"
@@ -60,7 +59,7 @@ def _parts(survey: Survey, full: bool) -> Verdict:
         "numbered train tars",
         len(train),
         len(train) + len(missing),
-        says=f"part {', '.join(ranges(missing))} missing"
+        says=f"{'part' if len(missing) == 1 else 'parts'} {', '.join(ranges(missing))} missing"
         + ("" if full else f", while part {last} is there"),
         remedy="Fetch what is missing",
     )
@@ -82,10 +81,7 @@ def _whole(survey: Survey) -> Verdict:
 def _damage(survey: Survey, tar: TarReport) -> str:
     problem = tar.damage
     assert problem is not None, "only damaged tars come here"
-    text = told(survey, problem)
-    if isinstance(problem, TarDamage) and problem.last_good is not None:
-        text += f"; the last whole one is {problem.last_good}"
-    return text
+    return told(survey, problem)
 
 
 def _passed_over(survey: Survey) -> Iterator[Verdict]:

@@ -65,7 +65,7 @@ class Soundness:
 
 def check_images(
     survey: Survey,
-    rows: IntArray,
+    rows: IntArray | None,
     *,
     workers: int,
     journal: Journal | None = None,
@@ -75,7 +75,7 @@ def check_images(
 
     Args:
         survey: The archive.
-        rows: Which of its members.
+        rows: Which of its members; None takes all.
         workers: Processes that decode; 0: this one does.
         journal: Portions that stand in it are passed over, and the others are written to it.
         progress: Told how far it is.
@@ -87,6 +87,7 @@ def check_images(
         BagreidError: If a file changed meanwhile, or a worker died.
     """
     done = resumed = 0
+    total = len(survey.members) if rows is None else len(rows)
     broken: list[Fault] = []
 
     def take(portion: Portion, faults: Faults) -> None:
@@ -95,7 +96,7 @@ def check_images(
         row_at = dict(zip(portion.block.tolist(), portion.row.tolist(), strict=True))
         broken.extend(Fault(row_at[block], reason) for block, reason in faults)
         if progress is not None:
-            progress(done, len(rows))
+            progress(done, total)
 
     def unknown() -> Iterator[Portion]:
         nonlocal resumed
@@ -107,7 +108,7 @@ def check_images(
                 resumed += len(portion)
                 take(portion, known)
 
-    workers = min(workers, -(-len(rows) // PORTION))
+    workers = min(workers, -(-total // PORTION))
     for portion, faults in _decoded(unknown(), workers):
         if journal:
             journal.put(portion.key, faults)

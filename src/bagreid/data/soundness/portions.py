@@ -46,32 +46,39 @@ class Portion:
         return len(self.row)
 
 
-def cut(survey: Survey, rows: IntArray) -> Iterator[Portion]:
+def cut(survey: Survey, rows: IntArray | None) -> Iterator[Portion]:
     """Cuts images into portions.
 
     Args:
         survey: The archive.
-        rows: Which images.
+        rows: Which images; None takes all of them.
 
     Yields:
         Portions, file by file.
     """
-    members = survey.members
-    shard, block = members.shard[rows], members.block[rows]
-    order = np.lexsort((block, shard))
-    turn = np.flatnonzero(np.diff(shard[order])) + 1
+    shard = survey.members.shard if rows is None else survey.members.shard[rows]
+    order = np.argsort(shard, kind="stable")
     names = pa.chunked_array(survey.loose, pa.large_string())
-    for run in np.split(order, turn):
-        for start in range(0, len(run), PORTION):
-            part = run[start : start + PORTION]
-            row = rows[part]
-            number = int(shard[part[0]])
-            size = members.size[row]
-            if number < len(survey.tars):
-                yield _of_tar(survey, number, row, block[part], size)
-            else:
-                some = tuple(names.take(pa.array(block[part])).to_pylist())
-                yield _of_files(survey, row, block[part], size, some)
+    start = 0
+    for number, images in enumerate(np.bincount(shard).tolist()):
+        here = order[start : start + images]
+        yield from _of_file(survey, number, here if rows is None else rows[here], names)
+        start += images
+
+
+def _of_file(
+    survey: Survey, number: int, row: IntArray, names: pa.ChunkedArray
+) -> Iterator[Portion]:
+    members = survey.members
+    row = row[np.argsort(members.block[row], kind="stable")]
+    for start in range(0, len(row), PORTION):
+        part = row[start : start + PORTION]
+        block, size = members.block[part], members.size[part]
+        if number < len(survey.tars):
+            yield _of_tar(survey, number, part, block, size)
+        else:
+            some = tuple(names.take(pa.array(block)).to_pylist())
+            yield _of_files(survey, part, block, size, some)
 
 
 def _of_tar(
