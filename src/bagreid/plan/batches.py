@@ -13,7 +13,7 @@ from bagreid.contracts import BagreidError, IntArray, PlannedBatch
 from bagreid.plan.config import PlanConfig
 from bagreid.plan.folders import BagFileSource, Folders, WindowSource
 from bagreid.plan.identities import IdentitySource
-from bagreid.plan.pools import Pools, group_places
+from bagreid.plan.pools import GroupNumbers, Pools, group_places
 from bagreid.plan.randomness import Purpose, generator
 
 
@@ -31,7 +31,7 @@ class Source(Protocol):
     def pools(self, seed: int, epoch: int) -> Pools:
         """Draws the pools of an epoch."""
 
-    def order(self, pools: Pools, slots: int, random: np.random.Generator) -> IntArray:
+    def order(self, pools: Pools, slots: int, random: np.random.Generator) -> GroupNumbers:
         """Orders the groups and fills up to whole batches; ``(slots,)`` group numbers."""
 
     def rows(self, rows: IntArray) -> IntArray:
@@ -61,7 +61,7 @@ class BatchPlan:
         self._source = source
         self._config = config
         self._seed = seed
-        self._epoch: tuple[int, Pools, IntArray] | None = None
+        self._epoch: tuple[int, Pools, GroupNumbers] | None = None
         self.steps_per_epoch = -(-source.most_groups // config.groups)
         self.left_out = source.left_out
         if not self.steps_per_epoch:
@@ -94,7 +94,7 @@ class BatchPlan:
         first = rank * (groups // world_size) + min(rank, groups % world_size)
         stop = first + groups // world_size + (rank < groups % world_size)
         pools, order = self._tables(epoch)
-        group = order[step * groups + first : step * groups + stop]
+        group = order[step * groups + first : step * groups + stop].astype(np.int64)
         pool = np.searchsorted(pools.group_start, group, side="right") - 1
         place = np.zeros((len(group), size), dtype=np.int64)
         for share, (of_pool, number) in enumerate(zip(pool, group, strict=True)):
@@ -116,8 +116,9 @@ class BatchPlan:
         """All rows of a bag (or identity), ascending: those that may stand in for one another."""
         return self._source.bag_rows(bag)
 
-    def _tables(self, epoch: int) -> tuple[Pools, IntArray]:
+    def _tables(self, epoch: int) -> tuple[Pools, GroupNumbers]:
         if self._epoch is None or self._epoch[0] != epoch:
+            self._epoch = None  # the tables before these make room for them
             pools = self._source.pools(self._seed, epoch)
             slots = self.steps_per_epoch * self._config.groups
             order = self._source.order(pools, slots, generator(Purpose.ORDER, self._seed, epoch))

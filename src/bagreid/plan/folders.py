@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bagreid.contracts import BagreidError, IntArray
-from bagreid.plan.pools import Pools, cut_pools, running_total
+from bagreid.plan.pools import GroupNumbers, Pools, cut_pools, running_total
 from bagreid.plan.randomness import Purpose, generator
 from bagreid.plan.tiling import count_windows, tile, window_images
 
@@ -113,7 +113,7 @@ class WindowSource:
         start, size = self.folders.start, self.folders.size
         return cut_pools(bag, first, start, size, self.images_per_group)
 
-    def order(self, pools: Pools, slots: int, random: np.random.Generator) -> IntArray:
+    def order(self, pools: Pools, slots: int, random: np.random.Generator) -> GroupNumbers:
         """Shuffles the epoch's groups; see `shuffled_order`."""
         return shuffled_order(pools, slots, random)
 
@@ -183,7 +183,7 @@ class BagFileSource:
             self.images_per_group,
         )
 
-    def order(self, pools: Pools, slots: int, random: np.random.Generator) -> IntArray:
+    def order(self, pools: Pools, slots: int, random: np.random.Generator) -> GroupNumbers:
         """Shuffles the epoch's groups; see `shuffled_order`."""
         return shuffled_order(pools, slots, random)
 
@@ -196,6 +196,6 @@ class BagFileSource:
         return self.folders.bag_rows(bag)
 
 
-def shuffled_order(pools: Pools, slots: int, random: np.random.Generator) -> IntArray:
+def shuffled_order(pools: Pools, slots: int, random: np.random.Generator) -> GroupNumbers:
     """Shuffles an epoch's groups and fills up from the first ones; ``(slots,)`` group numbers."""
-    return np.resize(random.permutation(pools.num_groups), slots)
+    return np.resize(random.permutation(np.arange(pools.num_groups, dtype=np.uint32)), slots)

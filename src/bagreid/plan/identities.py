@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bagreid.contracts import IntArray
-from bagreid.plan.pools import Pools, cut_pools, running_total
+from bagreid.plan.pools import GroupNumbers, Pools, cut_pools, running_total
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +55,7 @@ class IdentitySource:
         """The identities themselves, the same in every epoch."""
         return self._pools
 
-    def order(self, pools: Pools, slots: int, random: np.random.Generator) -> IntArray:
+    def order(self, pools: Pools, slots: int, random: np.random.Generator) -> GroupNumbers:
         """Spreads each identity's groups over the batches; see `spread_groups`."""
         return spread_groups(np.diff(pools.group_start), slots // self.groups, self.groups, random)
 
@@ -81,7 +81,7 @@ def _rows_by_label(labels: IntArray, known: npt.NDArray[np.bool_]) -> npt.NDArra
 
 def spread_groups(
     counts: IntArray, batches: int, groups: int, random: np.random.Generator
-) -> IntArray:
+) -> GroupNumbers:
     """Puts groups into batches so that a batch repeats no identity unless it must.
 
     Identities stand in random order in one line, each as long as it has groups; dealing the line
@@ -105,10 +105,13 @@ def spread_groups(
         extra = (room if len(room) else np.arange(len(shown_P)))[:missing]
         shown_P[extra] += 1
         missing -= len(extra)
-    start_P = running_total(shown_P)[:-1]
-    number_S = np.arange(batches * groups) - np.repeat(start_P, shown_P)
-    number_S %= np.repeat(counts[line_P], shown_P)
-    group_S = np.repeat(running_total(counts)[line_P], shown_P) + number_S
+    start_P, first_P, count_P = (
+        per_P.astype(np.uint32)
+        for per_P in (running_total(shown_P)[:-1], running_total(counts)[line_P], counts[line_P])
+    )
+    number_S = np.arange(batches * groups, dtype=np.uint32) - np.repeat(start_P, shown_P)
+    number_S %= np.repeat(count_P, shown_P)
+    group_S = np.repeat(first_P, shown_P) + number_S
     # (S,) → (groups, T): column t holds what is dealt to batch t
     batch_TG = group_S.reshape(groups, batches).T[random.permutation(batches)]
     return random.permuted(batch_TG, axis=1).ravel()
