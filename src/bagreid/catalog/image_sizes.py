@@ -27,6 +27,9 @@ SizeProgress = Callable[[int, int], None]
 _PIECE = 1024
 """Images a process reads at a time."""
 
+_FEW = 2
+"""Up to so many pieces are read sooner than a process has started."""
+
 _AHEAD = 4
 
 
@@ -182,7 +185,7 @@ def _read_all(
         choose_rows(images, asked, seed, skipped, start, min(start + _PIECE, asked))
         for start in starts
     )
-    if min(workers, len(starts)) <= 1:
+    if workers == 1 or len(starts) <= _FEW:
         for rows in tasks:
             yield len(rows), _read(catalog, rows)
         return

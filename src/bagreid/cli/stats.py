@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from bagreid.cli.parsing import parse_options
+from bagreid.contracts import BagreidError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -94,10 +95,11 @@ def main(argv: Sequence[str], *, prog: str) -> int:
         catalog = open_catalog(args.root, cache=args.cache, progress=tell)
     # The name the user gave, whatever it links to, and not a bare '..'.
     name = Path(os.path.abspath(args.root)).name or "archive"  # noqa: PTH100 - links stay
+    out = _outside(args.out or Path("work_dirs") / "stats" / name, catalog.root)
     with _progress() as advance:
         report = write_statistics(
             catalog,
-            args.out or Path("work_dirs") / "stats" / name,
+            out,
             name=name,
             skipped=quarantine.load(catalog).rows(catalog),
             sample=args.sample,
@@ -111,6 +113,17 @@ def main(argv: Sequence[str], *, prog: str) -> int:
     _print(console, report.counts)
     console.print(f"Do not pass it on: {report.page}", soft_wrap=True, markup=False)
     return 0
+
+
+def _outside(out: Path, root: Path) -> Path:
+    """The output folder, refused where it would lie in the archive, which is only ever read."""
+    if out.resolve().is_relative_to(root.resolve()):
+        raise BagreidError(
+            "the folder lies inside the archive, which is only read",
+            path=out,
+            remedy="Choose a place outside it with --out",
+        )
+    return out
 
 
 @contextmanager

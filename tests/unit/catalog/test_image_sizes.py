@@ -64,6 +64,18 @@ def test_sizes_are_pillows(catalog: Catalog, sample: int | None) -> None:
     assert sizes.seed == (4 if asked < IMAGES else None)
 
 
+def test_extracted_files_are_read_alike(tmp_path: Path, catalog: Catalog) -> None:
+    for number in range(IMAGES):
+        folder = tmp_path / "files" / "sysu_train_set_all" / f"{number // 10 + 1:010d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        data = b"no picture" if number in (5, 33) else picture(number)
+        (folder / f"{number:03d}.jpg").write_bytes(data)
+    loose = open_catalog(tmp_path / "files", cache=tmp_path / "cache")
+    sizes = read_sizes(loose, sample=None, skipped=NONE)
+    assert plain(sizes) == plain(read_sizes(catalog, sample=None, skipped=NONE))
+    assert sizes.broken == 2
+
+
 def test_all_is_every_image_once_and_broken_ones_are_named(catalog: Catalog) -> None:
     sizes = read_sizes(catalog, sample=None, skipped=NONE)
     assert plain(sizes) == slow(catalog, list(range(IMAGES)))

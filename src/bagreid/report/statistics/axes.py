@@ -59,7 +59,7 @@ def count_axis(most: float, start: float, end: float, steps: int = 5) -> Axis:
     return Axis(low=0, high=ticks[-1], start=start, end=end, ticks=tuple(ticks))
 
 
-def power_axis(least: float, most: float, start: float, end: float) -> Axis:
+def power_axis(least: int, most: int, start: float, end: float) -> Axis:
     """A logarithmic axis between powers of ten.
 
     Args:
@@ -71,8 +71,8 @@ def power_axis(least: float, most: float, start: float, end: float) -> Axis:
     Returns:
         The axis.
     """
-    first = math.floor(math.log10(least) + 1e-9)
-    last = max(math.ceil(math.log10(most) - 1e-9), first + 1)
+    first = len(str(least)) - 1
+    last = max(len(str(most - 1)), first + 1)
     ticks = tuple(10.0**power for power in range(first, last + 1))
     return Axis(low=ticks[0], high=ticks[-1], start=start, end=end, ticks=ticks, logarithmic=True)
 

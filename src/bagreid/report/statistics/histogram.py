@@ -98,7 +98,7 @@ def histogram(
     counts = [kind.tally.binned(edges * unit) for kind in kinds]
     beyond = len(whole) - int(sum(c.sum() for c in counts))
     x = edge_axis(edges, _LEFT, WIDTH - _RIGHT)
-    y = count_axis(int(sum(counts).max()), HEIGHT - _BOTTOM, _TOP, 4)  # type: ignore[union-attr]
+    y = count_axis(int(np.sum(counts, 0).max()), HEIGHT - _BOTTOM, _TOP, 4)
     marks: list[Mark] = [*upwards(y, _LEFT, WIDTH - _RIGHT, words.things)]
     marks += _bars(edges, counts, kinds, x, y)
     marks += across(x, HEIGHT - _BOTTOM, words.values)

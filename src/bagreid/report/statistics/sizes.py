@@ -5,6 +5,8 @@ Shape letters: S distinct sizes, X and Y cells.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from bagreid.catalog.image_sizes import ImageSizes
@@ -18,7 +20,9 @@ from bagreid.report.wording import count
 _HEIGHT = 340.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48.0, 44.0, 36.0, 42.0
 _SHADES = (0.16, 0.34, 0.54, 0.76, 1.0)
-_ASPECTS = (1, 2, 3, 4)
+_ASPECTS = (2, 1, 3, 4)
+"""So many times as high as wide; the first is the shape that people are cut to."""
+
 _UP = "height in pixels"
 
 
@@ -73,7 +77,8 @@ def _legend(limits: list[int]) -> list[Key]:
         span = count(first) if first == limit else f"{count(first)}\u2013{count(limit)}"
         keys.append(Key(name=span, tone="s0", opacity=shade))
         first = limit + 1
-    return [*keys[:-1], Key(name=f"{keys[-1].name} images", tone="s0", opacity=_SHADES[-1])]
+    noun = "image" if limits == [1] else "images"
+    return [*keys[:-1], Key(name=f"{keys[-1].name} {noun}", tone="s0", opacity=_SHADES[-1])]
 
 
 def _cells(
@@ -106,21 +111,24 @@ def _span(low: int, high: int) -> str:
 
 def _rays(x: Axis, y: Axis) -> list[Mark]:
     """Lines of equal shape, named where they leave the frame, if they cross it at all."""
-    marks: list[Mark] = []
+    lines: list[Mark] = []
+    names: list[Label] = []
     for aspect in _ASPECTS:
         first, last = max(x.low, y.low / aspect), min(x.high, y.high / aspect)
         if last - first < 0.1 * (x.high - x.low):
             continue
-        x1, y1, x2, y2 = x.at(first), y.at(first * aspect), x.at(last), y.at(last * aspect)
-        text = f"{aspect}\u2009:\u20091"
-        if last == x.high:
-            name = Label(x=x2 + 5, y=y2 + 4, text=text)
-        elif x2 > x.start + text_width(_UP) * 1.16 + 30:
-            name = Label(x=x2, y=y2 - 10, text=text, anchor="middle")
-        else:
-            continue  # there its name would stand on the axis title
-        marks += [Segment(x1=x1, y1=y1, x2=x2, y2=y2, tone="faint", dashed=True), name]
-    return marks
+        end_x, end_y = x.at(last), y.at(last * aspect)
+        name = Label(x=end_x + 5, y=end_y + 4, text=f"{aspect}\u2009:\u20091")
+        if last < x.high:
+            name = replace(name, x=end_x, y=end_y - 10, anchor="middle")
+            if end_x < x.start + text_width(_UP) * 1.16 + 30:
+                continue  # it would stand on the title of the axis
+        if any(abs(name.x - n.x) < 40 and abs(name.y - n.y) < 16 for n in names):
+            continue
+        start = {"x1": x.at(first), "y1": y.at(first * aspect)}
+        lines.append(Segment(**start, x2=end_x, y2=end_y, tone="faint", dashed=True))
+        names.append(name)
+    return [*lines, *names]
 
 
 def _describe(sizes: ImageSizes) -> str:

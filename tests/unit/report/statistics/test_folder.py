@@ -250,6 +250,18 @@ def test_bad_options_are_one_line(
     assert error.count("\n") == 1
 
 
+def test_nothing_is_written_into_the_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = make_archive(tmp_path / "set")
+    before = sorted(root.rglob("*"))
+    assert main(["stats", str(root), "--out", str(root / "stats")]) == 2
+    monkeypatch.chdir(root / "train")
+    assert main(["stats", ".."]) == 2
+    assert capsys.readouterr().err.count("which is only read. Choose a place outside it") == 2
+    assert sorted(root.rglob("*")) == before
+
+
 def test_no_archive_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stats", str(tmp_path / "nowhere")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
