@@ -24,6 +24,7 @@ from torch import nn
 from bagreid import __version__
 from bagreid.catalog import Catalog, open_catalog
 from bagreid.contracts import BagreidError
+from bagreid.data.quarantine import BrokenImages
 from bagreid.evaluation import (
     Evaluation,
     evaluate_catalog,
@@ -97,9 +98,16 @@ def check_resumable(config: RunConfig, checkpoint: Checkpoint) -> list[str]:
 
 
 def network_extract(
-    network: nn.Module, catalog: Catalog, config: RunConfig, device: torch.device
+    network: nn.Module, known: BrokenImages, config: RunConfig, device: torch.device
 ) -> Extract:
-    """A network in evaluation mode as a function from catalog rows to features."""
+    """A network in evaluation mode as a function from catalog rows to features.
+
+    Args:
+        network: The network.
+        known: The images of the archive known to be broken.
+        config: How images are shown, and by how many processes.
+        device: Where the network is.
+    """
     assert isinstance(network, ReidModel)
     embed = embedder(network)
     return partial(
@@ -108,11 +116,12 @@ def network_extract(
         partial(
             extract_features,
             embed,
-            catalog,
+            known.catalog,
             augment=config.augment,
             batch_size=config.test.batch_size,
             workers=config.train.workers,
             device=device,
+            known=known,
         ),
     )
 
@@ -168,6 +177,7 @@ def run_training(
         trainer = Trainer(catalog, setup, world, work_dir)
         _check_test_set(catalog, world, console)
         _say_what_is_left_out(trainer, catalog, console)
+        say(console, trainer.broken.opening())
         if pretrained is not None:
             account = trainer.load_pretrained(pretrained)
             if world.is_main:
@@ -241,7 +251,7 @@ def _train_and_test(trainer: Trainer, config: RunConfig, method: str, console: C
 
     def test(network: nn.Module) -> Evaluation:
         return evaluate_catalog(
-            network_extract(network, catalog, config, world.device),
+            network_extract(network, trainer.broken, config, world.device),
             catalog,
             method=method,
             convention=config.test.convention,
@@ -263,6 +273,7 @@ def _train_and_test(trainer: Trainer, config: RunConfig, method: str, console: C
         print_result(evaluation, trained, console)
     if world.is_main:
         _list_broken(trained, evaluation, catalog, console)
+        say(console, trainer.broken.closing())
     return Outcome(trained, evaluation)
 
 
@@ -277,6 +288,12 @@ def print_result(evaluation: Evaluation, trained: TrainingResult, console: Conso
     if trained.pseudo_label_accuracy is not None:
         text += f"  pseudo labels right {trained.pseudo_label_accuracy:.1%}"
     console.print(text, highlight=False, soft_wrap=True)
+
+
+def say(console: Console, line: str | None) -> None:
+    """Prints a line, where there is one, as it is."""
+    if line is not None:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _list_broken(
@@ -297,12 +314,13 @@ def _list_broken(
             console.print(f"  and {len(trained.replaced) - 20} more")
     if evaluation is not None and evaluation.broken:
         console.print(
-            f"{len(evaluation.broken)} broken test images have a zero feature:",
+            f"{len(evaluation.broken)} broken test images were scored last:",
             highlight=False,
             soft_wrap=True,
         )
         for row in evaluation.broken[:20]:
             console.print(f"  {catalog.name(row)}", markup=False, soft_wrap=True)
+        say(console, evaluation.caution())
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,11 +355,11 @@ def stage(console: Console, title: str) -> Iterator[None]:
     console.print(f"  [dim]{time.monotonic() - begun:.0f} s[/dim]")
 
 
-def histogram_row(catalog: Catalog, work_dir: Path, config: RunConfig) -> Row:
+def histogram_row(known: BrokenImages, work_dir: Path, config: RunConfig) -> Row:
     """The colour-histogram baseline, which learns nothing."""
     evaluation = evaluate_catalog(
-        partial(histogram_features, catalog),
-        catalog,
+        partial(histogram_features, known.catalog, known=known),
+        known.catalog,
         method="histogram",
         convention=config.test.convention,
     )
@@ -349,14 +367,14 @@ def histogram_row(catalog: Catalog, work_dir: Path, config: RunConfig) -> Row:
     return Row("histogram", "histogram", "nothing", evaluation)
 
 
-def untrained_row(catalog: Catalog, work_dir: Path, config: RunConfig) -> Row:
+def untrained_row(known: BrokenImages, work_dir: Path, config: RunConfig) -> Row:
     """The network as training begins with it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
-        network = build_model(config.model, len(catalog.identities)).eval()
+        network = build_model(config.model, len(known.catalog.identities)).eval()
     evaluation = evaluate_catalog(
-        network_extract(network, catalog, config, torch.device("cpu")),
-        catalog,
+        network_extract(network, known, config, torch.device("cpu")),
+        known.catalog,
         method="untrained",
         convention=config.test.convention,
     )

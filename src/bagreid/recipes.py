@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from bagreid.contracts import Convention
+from bagreid.contracts import Convention, QuarantineChoice
 from bagreid.data import AugmentConfig
+from bagreid.data.quarantine import MOST_BROKEN
 from bagreid.graph.posterior import PosteriorConfig
 from bagreid.models import ModelConfig
 from bagreid.plan import PlanConfig
@@ -33,6 +34,17 @@ class DataConfig:
     """The archive's folder, as downloaded or extracted."""
     cache: Path | None = None
     """Where its catalog is kept; by default below BAGREID_CACHE or ~/.cache/bagreid."""
+    quarantine: QuarantineChoice = "auto"
+    """The list of images known to be broken, which are not read; what a run finds broken is added.
+    auto: the one beside the catalog; off: none; or a file of yours."""
+    most_broken: float = MOST_BROKEN
+    """Share of the train images that may be broken, known before or found by the run, before the
+    run stops: an archive with more of them is rotten. Ten may be in any case."""
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        if not 0 <= self.most_broken <= 1:
+            raise ValueError(f"most_broken is a share, from 0 to 1, not {self.most_broken}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +105,8 @@ def training_setup(config: RunConfig) -> TrainingSetup:
         optimizer=config.optimizer,
         schedule=config.schedule,
         train=config.train,
+        quarantine=config.data.quarantine,
+        most_broken=config.data.most_broken,
         resolved=as_plain(config),
     )
 

@@ -401,7 +401,8 @@ def test_corrupt_images_are_replaced_counted_and_listed(
     out = tmp_path / "out"
     assert main(["train", str(config), "--work-dir", str(out)]) == 0
     said = capsys.readouterr().out
-    assert "1 broken test images have a zero feature" in said
+    assert "1 broken test images were scored last" in said
+    assert f"3 images found broken: added to {catalog.directory.parent}" in said
     for ref in refs:
         assert ref.name in said
     (last,) = (out / "checkpoints").glob("*.pt")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from bagreid.cli.parsing import parse_options
-from bagreid.contracts import BagreidError
+from bagreid.contracts import BagreidError, QuarantineChoice
 
 if TYPE_CHECKING:
     from bagreid.catalog import Catalog
@@ -43,6 +43,9 @@ class DemoArgs:
     """Epochs of each training; by default as many as show about 57,000 images."""
     seed: int = 0
     """Determines everything random."""
+    quarantine: QuarantineChoice = "auto"
+    """The list of images known to be broken, which are not read; others found broken are added.
+    auto: the one beside the catalog; off: none; or a file of yours."""
 
     def __post_init__(self) -> None:
         if self.epochs is not None and self.epochs < 1:
@@ -109,20 +112,22 @@ def _configure(args: DemoArgs, root: Path, catalog: Catalog) -> RunConfig:
     epochs = args.epochs or max(1, round(SHOWN_IMAGES / max(images, 1)))
     return dataclasses.replace(
         base,
-        data=DataConfig(root=root),
+        data=DataConfig(root=root, quarantine=args.quarantine),
         plan=plan,
         train=dataclasses.replace(base.train, epochs=epochs, seed=args.seed),
     )
 
 
 def _compare(config: RunConfig, catalog: Catalog, work_dir: Path, console: Console) -> list[Row]:
+    from bagreid.data.quarantine import BrokenImages
     from bagreid.experiment import histogram_row, stage, trained_row, untrained_row
     from bagreid.recipes import with_method
 
     work_dir.mkdir(parents=True, exist_ok=True)
     with stage(console, "1  The colour histogram and the untrained network"):
-        weak = [histogram_row(catalog, work_dir, config)]
-        weak.append(untrained_row(catalog, work_dir, config))
+        known = BrokenImages.open(catalog, config.data.quarantine, "demo")
+        weak = [histogram_row(known, work_dir, config)]
+        weak.append(untrained_row(known, work_dir, config))
     with stage(console, "2  DGL from bag labels"):
         ours = trained_row(config, work_dir, console, "dgl", "DGL (ours)", "bag labels")
     rows = [ours]

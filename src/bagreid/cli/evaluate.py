@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from bagreid.cli.parsing import parse_options
-from bagreid.contracts import BagreidError, Convention
+from bagreid.contracts import BagreidError, Convention, QuarantineChoice
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,6 +70,10 @@ class EvaluateArgs:
     cache: Path | None = None
     """Folder for catalogs; without it $BAGREID_CACHE, or ~/.cache/bagreid."""
 
+    quarantine: QuarantineChoice = "auto"
+    """The list of images known to be broken, which are not read; others found broken are added.
+    auto: the one beside the catalog; off: none; or a file of yours."""
+
     feature: Literal["backbone", "logits"] | None = None
     """What is compared: the embedding, or all class logits (exactly, in far fewer dimensions);
     by default what the checkpoint's run or its release compares."""
@@ -111,6 +115,8 @@ def main(argv: Sequence[str], *, prog: str) -> int:
     console = Console(highlight=False)
     evaluation = _of_features(args) if args.features is not None else _of_network(args, console)
     print_result(console, evaluation.result)
+    if (caution := evaluation.caution()) is not None:
+        console.print(f"[yellow]{caution}[/]", soft_wrap=True)
     target = args.json
     if target is None and args.work_dir is not None:
         target = args.work_dir / "evaluation.json"
@@ -158,7 +164,7 @@ def _of_network(args: EvaluateArgs, console: Console) -> Evaluation:
     catalog = open_catalog(root, cache=args.cache)
     catalog.check_test_protocol()
     with (
-        network_extractor(checkpoint, catalog, args, keep=args.keep) as extract,
+        network_extractor(checkpoint, catalog, args, keep=args.keep, verb="evaluate") as extract,
         progress_line("ranking", "gallery images") as progress,
     ):
         evaluation = evaluate_catalog(

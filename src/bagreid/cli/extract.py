@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import tyro
 
 from bagreid.cli.parsing import parse_options
-from bagreid.contracts import Split
+from bagreid.contracts import QuarantineChoice, Split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,10 @@ class ExtractArgs:
 
     cache: Path | None = None
     """Folder for catalogs; without it $BAGREID_CACHE, or ~/.cache/bagreid."""
+
+    quarantine: QuarantineChoice = "auto"
+    """The list of images known to be broken, which are not read; others found broken are added.
+    auto: the one beside the catalog; off: none; or a file of yours."""
 
     feature: Literal["backbone", "logits"] | None = None
     """What is compared: the embedding, or all class logits (exactly, in far fewer dimensions);
@@ -72,7 +76,9 @@ def main(argv: Sequence[str], *, prog: str) -> int:
     console = Console(highlight=False)
     catalog = open_catalog(args.root, cache=args.cache)
     catalog.check_test_protocol()
-    with network_extractor(args.checkpoint, catalog, args, keep=args.out) as extract:
+    with network_extractor(
+        args.checkpoint, catalog, args, keep=args.out, verb="extract"
+    ) as extract:
         sides: tuple[Split, Split] = ("query", "gallery")
         for side in sides:
             images = extract(catalog.split(side))

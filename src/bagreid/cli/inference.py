@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from rich.console import Console
 
-from bagreid.contracts import BagreidError, IntArray
+from bagreid.contracts import BagreidError, IntArray, QuarantineChoice
 
 if TYPE_CHECKING:
     from bagreid.catalog import Catalog
@@ -37,10 +37,19 @@ class InferenceOptions(Protocol):
     def device(self) -> Literal["auto", "cpu", "cuda"]:
         """Where the network computes."""
 
+    @property
+    def quarantine(self) -> QuarantineChoice:
+        """Which list of broken images is read and added to."""
+
 
 @contextmanager
 def network_extractor(
-    checkpoint: Path, catalog: Catalog, options: InferenceOptions, *, keep: Path | None
+    checkpoint: Path,
+    catalog: Catalog,
+    options: InferenceOptions,
+    *,
+    keep: Path | None,
+    verb: str,
 ) -> Iterator[Extract]:
     """A checkpoint as a function from catalog rows to features.
 
@@ -49,13 +58,17 @@ def network_extractor(
         catalog: The archive.
         options: How to compute.
         keep: A folder for the features, one sub-folder a split; None keeps them in memory.
+        verb: Which verb runs, for the list of broken images.
 
     Yields:
-        The function; it shows its progress on standard error.
+        The function; it shows its progress on standard error. What becomes of broken images is
+        said there, too.
 
     Raises:
-        BagreidError: When the checkpoint is none, or several processes were started.
+        BagreidError: When the checkpoint is none, several processes were started, or the list of
+            broken images is damaged.
     """
+    from bagreid.data.quarantine import BrokenImages
     from bagreid.evaluation.extraction import extract_features, view_of_tests
     from bagreid.models import embedder, load_for_inference
     from bagreid.world import open_world
@@ -65,8 +78,12 @@ def network_extractor(
             raise BagreidError(
                 f"{world.size} processes were started", remedy="Start this verb without torchrun"
             )
+        known = BrokenImages.open(catalog, options.quarantine, verb)
         model, meta = load_for_inference(checkpoint, world.device, feature=options.feature)
-        Console(stderr=True).print(str(meta.report), highlight=False, soft_wrap=True)
+        aside = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        aside.print(str(meta.report))
+        if (line := known.opening()) is not None:
+            aside.print(line)
         embed = embedder(model)
         augment = view_of_tests(meta)
 
@@ -83,10 +100,13 @@ def network_extractor(
                     device=world.device,
                     out_dir=None if keep is None else keep / side,
                     source=str(checkpoint),
+                    known=known,
                     progress=progress,
                 )
 
         yield extract
+        if (line := known.closing()) is not None:
+            aside.print(line)
 
 
 @contextmanager
@@ -134,7 +154,7 @@ def say_broken(console: Console, catalog: Catalog, rows: Sequence[int]) -> None:
     """Lists images that could not be decoded, the first ten by name."""
     if not rows:
         return
-    console.print(f"{len(rows):,} images do not decode; their features are zero:")
+    console.print(f"{len(rows):,} images do not decode; they are scored last:")
     for row in rows[:10]:
         ref = catalog.ref(row)
         console.print(f"  {ref.name} ({ref.path}, byte {ref.offset:,})", soft_wrap=True)

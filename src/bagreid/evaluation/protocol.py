@@ -10,6 +10,7 @@ import torch
 
 from bagreid.catalog import Catalog
 from bagreid.contracts import Convention, IntArray
+from bagreid.data.quarantine import MOST_BROKEN, too_many
 from bagreid.evaluation.blocks import Progress
 from bagreid.evaluation.features import ImageFeatures
 from bagreid.evaluation.ranking import RankingResult, evaluate_ranking
@@ -32,6 +33,18 @@ class Evaluation:
     result: RankingResult
     record: dict[str, Any]
     broken: tuple[int, ...]
+
+    def caution(self) -> str | None:
+        """What people must know before they quote the result; None where all is well."""
+        images = self.result.counts.queries + self.result.counts.gallery
+        if not too_many(len(self.broken), images, MOST_BROKEN):
+            return None
+        share = len(self.broken) / images
+        return (
+            f"Caution: {len(self.broken):,} of {images:,} test images ({share:.1%}) are broken and "
+            "count as failures, so the result says as much of the archive as of the method. "
+            "bagreid verify with --images all says which tars to fetch again."
+        )
 
 
 def evaluate_catalog(

@@ -18,9 +18,10 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from bagreid.catalog import Catalog
-from bagreid.contracts import BagBatch, BagreidError
+from bagreid.contracts import BagBatch, BagreidError, QuarantineChoice
 from bagreid.data import AugmentConfig
 from bagreid.data.loader import bag_loader
+from bagreid.data.quarantine import BrokenImages
 from bagreid.files import write_beside
 from bagreid.models import ModelConfig, ModelOutput, build_model
 from bagreid.models.batch_norm import synchronise_batch_norm
@@ -32,6 +33,7 @@ from bagreid.training.criterion import LossTerms, compute_loss
 from bagreid.training.log import RunLog
 from bagreid.training.optimizer import build_optimizer, rate_factor, set_rate
 from bagreid.training.record import PseudoLabelRecord
+from bagreid.training.replaced import ReplacedImages, open_together
 from bagreid.training.supervision import SupervisionConfig, Supervisor, Targets
 from bagreid.training.teacher import Teacher
 from bagreid.world import World, all_objects, all_sum
@@ -61,6 +63,8 @@ class TrainingSetup:
         optimizer: How it moves.
         schedule: How fast.
         train: How long.
+        quarantine: Which list of broken images is read and added to.
+        most_broken: Share of the train images that may be broken.
         resolved: The whole configuration as plain values, kept in every checkpoint.
     """
 
@@ -72,6 +76,8 @@ class TrainingSetup:
     optimizer: OptimizerConfig
     schedule: ScheduleConfig
     train: TrainConfig
+    quarantine: QuarantineChoice
+    most_broken: float
     resolved: dict[str, Any]
 
 
@@ -131,6 +137,9 @@ class Trainer:
                 "batches of identities are drawn by the truth, which training from bags never sees",
                 remedy="Set plan.kind to windows or bag_file, or supervision.source to truth",
             )
+        listed = BrokenImages.open(catalog, setup.quarantine, "train") if world.is_main else None
+        self.broken = open_together(listed, world)
+        self.replaced = ReplacedImages(self.broken, world, setup.most_broken)
         self.plan = make_plan(catalog, setup.plan, setup.train.seed)
         self.supervisor = Supervisor(catalog, setup.supervision)
         with torch.random.fork_rng(devices=[]):
@@ -144,7 +153,6 @@ class Trainer:
         self.supervisor.prior.to(world.device)
         self.optimizer = build_optimizer(self.network, setup.optimizer)
         self.record = PseudoLabelRecord(self.supervisor.truth)
-        self.replaced: dict[int, int] = {}
         self.step = 0
         self.total_steps = self.plan.steps_per_epoch * setup.train.epochs
 
@@ -193,14 +201,15 @@ class Trainer:
         self.supervisor.prior.load_state_dict(state["prior"])
         self.record.label[:] = state["pseudo_label"].numpy()
         self.record.confidence[:] = state["confidence"].numpy()
-        # the counts are of all ranks together, so one rank carries them on
-        self.replaced = dict(state["replaced"]) if self.world.is_main else {}
+        self.replaced.restore(state["replaced"])
         self.step = checkpoint.step
 
-    def save(self) -> Path:
-        """Writes a checkpoint (on the main rank) and returns its path."""
+    def save(self, log: RunLog) -> Path:
+        """Writes a checkpoint and what was found broken (on the main rank); returns its path."""
         folder = self.work_dir / "checkpoints"
-        replaced = self._all_replaced()
+        replaced = self.replaced.total()
+        if found := self.replaced.take_new():
+            log.write("broken", self.step, **found)
         if self.world.is_main:
             return save_checkpoint(
                 folder,
@@ -233,14 +242,14 @@ class Trainer:
         with self.open_log(shown) as log, _stop_on_signals() as asked:
             trained = self._wrapped()
             self._train(trained, log, asked, validate)
-            path = self.save()
+            path = self.save(log)
             self._write_labels()
         seconds = time.monotonic() - begun
         shown_images = (self.step - first) * self.setup.plan.groups
         rate = shown_images * self.setup.plan.images_per_group / max(seconds, 1e-9)
         accuracy = self.record.accuracy()
         return TrainingResult(
-            self.teacher.network, path, seconds, rate, accuracy, self._all_replaced()
+            self.teacher.network, path, seconds, rate, accuracy, self.replaced.total()
         )
 
     def open_log(self, console: Console | None) -> RunLog:
@@ -267,6 +276,7 @@ class Trainer:
             rank=self.world.rank,
             world_size=self.world.size,
             workers=self.setup.train.workers,
+            quarantine=self.broken.known,
         )
 
     def _train(
@@ -286,15 +296,23 @@ class Trainer:
                 per_second = self._images(counted) / max(time.monotonic() - since, 1e-9)
                 self._log(log, epoch, terms, rate, per_second)
                 since, counted = time.monotonic(), 0
+                self._refuse_a_rotten_archive(log)
             else:
                 log.advance(self.step)
             if self._must_stop(asked):
-                raise Interrupted(self.save())
+                raise Interrupted(self.save(log))
             if not last and self.step % config.checkpoint_every == 0:
-                self.save()
+                self.save(log)
             if self.step % self.plan.steps_per_epoch == 0:
                 self._validate(epoch, validate, log)
                 since, counted = time.monotonic(), 0
+
+    def _refuse_a_rotten_archive(self, log: RunLog) -> None:
+        try:
+            self.replaced.check(f"The state after step {self.step:,} is saved")
+        except BagreidError:
+            self.save(log)
+            raise
 
     def _images(self, steps: int) -> int:
         return steps * self.setup.plan.groups * self.setup.plan.images_per_group
@@ -336,8 +354,7 @@ class Trainer:
         return torch.autocast(self.world.device.type, dtype=self.precision)
 
     def _note(self, batch: BagBatch, targets: Targets) -> None:
-        for row in batch.replaced:
-            self.replaced[row] = self.replaced.get(row, 0) + 1
+        self.replaced.note(batch.replaced)
         if self.setup.supervision.source == "truth":
             return
         seen = (batch.rows, targets.label.cpu(), targets.confidence.detach().cpu())
@@ -390,13 +407,6 @@ class Trainer:
             return False
         mine = torch.tensor([float(len(asked))], device=self.world.device)
         return bool(all_sum(mine, self.world).item())
-
-    def _all_replaced(self) -> dict[int, int]:
-        total: dict[int, int] = {}
-        for part in all_objects(self.replaced, self.world):
-            for row, count in part.items():
-                total[row] = total.get(row, 0) + count
-        return total
 
     def _write_labels(self) -> None:
         if not self.world.is_main or self.setup.supervision.source == "truth":
