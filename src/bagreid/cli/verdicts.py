@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -113,14 +114,18 @@ def broken_images(survey: Survey, soundness: Soundness) -> Iterator[dict[str, An
     Yields:
         A dictionary for JSON.
     """
-    members = survey.members
+    members, loose = survey.members, pa.chunked_array(survey.loose, pa.large_string())
     for fault in soundness.broken:
         shard = int(members.shard[fault.row])
-        in_tar = shard < len(survey.tars)
+        block = int(members.block[fault.row])
+        if shard < len(survey.tars):
+            file, offset = relative(survey.shards[shard], survey.root), block * BLOCK
+        else:
+            file, offset = loose[block].as_py(), 0
         yield {
             "image": survey.name(fault.row),
-            "file": relative(survey.shards[shard], survey.root) if in_tar else None,
-            "offset": int(members.block[fault.row]) * BLOCK if in_tar else 0,
+            "file": file,
+            "offset": offset,
             "size": int(members.size[fault.row]),
             "reason": fault.reason,
         }

@@ -143,8 +143,10 @@ def _decode(survey: Survey, args: VerifyArgs) -> Decoded:
 def _quarantine(survey: Survey, args: VerifyArgs, soundness: Soundness) -> str:
     """Brings the list up to date; says where it is, or why that cannot be."""
     from bagreid.catalog import open_catalog, quarantine
+    from bagreid.catalog.store import cache_directory
 
-    if args.images != "all" and not soundness.broken:
+    listed = cache_directory(survey.root, args.cache) / quarantine.FILE
+    if not soundness.broken and (args.images != "all" or not listed.exists()):
         return ""
     try:
         workers = _at_least_one(args.workers)
@@ -155,8 +157,8 @@ def _quarantine(survey: Survey, args: VerifyArgs, soundness: Soundness) -> str:
     # A list entry holds a checksum, so it needs the bytes.
     found = {fault.row: fault.reason for fault in soundness.broken if not fault.unread}
     change = quarantine.replace if args.images == "all" else quarantine.add
-    listed = change(catalog, found, found_by="verify")
-    return f"{len(listed):,} in {listed.path}"
+    entries = change(catalog, found, found_by="verify")
+    return f"{len(entries):,} in {entries.path}"
 
 
 @contextmanager

@@ -128,6 +128,19 @@ def test_the_quarantine_can_be_left_alone(root: Path) -> None:
     assert not len(quarantine.load(open_catalog(root)))
 
 
+def test_a_broken_file_outside_tars_is_named(root: Path, tmp_path: Path) -> None:
+    for tar in root.rglob("*.tar"):
+        with tarfile.open(tar) as source:
+            source.extractall(root, filter="data")
+        tar.unlink()
+    name = "sysu_train_set_all/0000000002/0000000002_000003.jpg"
+    (root / name).write_bytes(b"\0" * 1000)
+    run(root, "--images", "all", "--workers", 0, "--json", tmp_path / "r.json")
+    (entry,) = json.loads((tmp_path / "r.json").read_text())["decoded"]["broken"]
+    assert (entry["image"], entry["file"], entry["offset"]) == (name, name, 0)
+    assert entry["size"] == 1000
+
+
 def test_a_damaged_archive_is_decoded_as_far_as_it_goes(root: Path, tmp_path: Path) -> None:
     path = root / "train" / "sysu_train_set_all_part1.tar"
     path.write_bytes(path.read_bytes()[:20_000])

@@ -6,6 +6,7 @@ import errno
 import os
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +150,19 @@ def test_extracted_files_are_decoded_too(make_catalog: Make, tmp_path: Path) -> 
     survey = survey_archive(tmp_path / "loose")
     found = check_images(survey, None, workers=0)
     assert [survey.name(fault.row) for fault in found.broken] == [BROKEN[0]]
+
+
+def test_tars_behind_urls_are_decoded_too(make_catalog: Make, tmp_path: Path) -> None:
+    survey = surveyed(make_catalog, *BROKEN)
+    found = check_images(survey, None, workers=0)
+    pointers = [tmp_path / f"{tar.path.name}.url" for tar in survey.tars]
+    for tar, pointer in zip(survey.tars, pointers, strict=True):
+        pointer.write_text(f"{tar.path.as_uri()}\n")
+    survey.tars = tuple(
+        replace(tar, path=pointer) for tar, pointer in zip(survey.tars, pointers, strict=True)
+    )
+    assert check_images(survey, None, workers=0) == found
+    assert len(found.broken) == len(BROKEN)
 
 
 def test_a_bad_spot_of_the_disk_costs_one_image(

@@ -41,14 +41,17 @@ def check(survey: Survey, full: bool) -> Iterator[Verdict]:
     there = distinct_numbers(survey.folder_names)
     universe = np.arange(1, PUBLISHED["train folders"] + 1) if full else there
     numbers = BagNumbers(bags, universe)
-    yield from _windows(numbers)
-    yield _gaps_in_names(bags, full or numbers.released)
+    # Where the number of bags is right, none is lost, and what is odd about them is a note.
+    as_many = numbers.released and len(bags) == numbers.expected_windows
+    yield from _windows(numbers, as_many)
+    yield _gaps_in_names(bags, numbers.released and not as_many)
     yield none_of(
         "bags.repeated",
         "bags named like another bag",
         bags.repeated_ids,
         says=f"{plural(bags.repeated_ids, 'bag')} have the BagID of an earlier one; all are kept",
         remedy=_FETCH,
+        otherwise="note" if as_many else "bad",
     )
     yield from _folders(survey)
     yield _identities(survey, numbers, there)
@@ -71,7 +74,7 @@ def _file(survey: Survey, full: bool) -> Verdict:
     )
 
 
-def _windows(numbers: BagNumbers) -> Iterator[Verdict]:
+def _windows(numbers: BagNumbers, as_many: bool) -> Iterator[Verdict]:
     """In a bag file like the released one every folder has its three bags."""
     if not numbers.released:
         return
@@ -85,10 +88,11 @@ def _windows(numbers: BagNumbers) -> Iterator[Verdict]:
         "one with 2",
         examples=(f"folders {a}-{b}" if a < b else f"folder {a}" for a, b in missing),
         remedy=_FETCH,
+        otherwise="note" if as_many else "bad",
     )
 
 
-def _gaps_in_names(bags: BagFile, consecutive: bool) -> Verdict:
+def _gaps_in_names(bags: BagFile, lost: bool) -> Verdict:
     matches = [_NUMBERED.fullmatch(name) for name in pc.unique(bags.bag_id).to_pylist()]
     numbers = np.unique(np.array([int(match[1]) for match in matches if match], np.int64))
     jump = np.diff(numbers)
@@ -99,8 +103,8 @@ def _gaps_in_names(bags: BagFile, consecutive: bool) -> Verdict:
         int((jump - 1).sum()),
         says="BagIDs are counted up, and some numbers are left out",
         examples=(f"between {numbers[at]} and {numbers[at + 1]}" for at in holes),
-        remedy=_FETCH if consecutive else "Nothing to do if the bags were chosen from more",
-        otherwise="bad" if consecutive else "note",
+        remedy=_FETCH if lost else "Nothing to do if the bags were chosen from more",
+        otherwise="bad" if lost else "note",
     )
 
 
