@@ -121,8 +121,8 @@ def choose(
 
 
 def _goodness(query: QueryResult) -> tuple[int, float, float]:
-    score = query.match.score if query.match else 0.0
-    return (_LAST if query.rank is None else query.rank, -query.average_precision, -score)
+    score = query.match.score if query.match else None
+    return (_LAST if query.rank is None else query.rank, -query.average_precision, -(score or 0.0))
 
 
 def _varied(order: Sequence[QueryResult], share: int) -> list[QueryResult]:
@@ -157,7 +157,7 @@ def _tile(hit: Hit, place: int, archive: Archive) -> Tile:
     return Tile(
         picture=archive.picture(hit.row, f"Rank {count(place)}: {hit.person}, {verdict}", hit.name),
         place=count(place),
-        score=f"{hit.score:.2f}".replace("-", "\u2212"),
+        score="broken" if hit.score is None else f"{hit.score:.2f}".replace("-", "\u2212"),
         right=hit.match,
     )
 

@@ -24,14 +24,14 @@ class Hit:
     Attributes:
         row: Its row in the catalog, ``None`` where features came without an archive.
         name: Its path as the list files spell it.
-        score: Its similarity to the query.
+        score: Its similarity to the query; ``None`` where one of the two images is broken.
         person: Who it shows, in words.
         match: Whether that is the person asked for.
     """
 
     row: int | None
     name: str
-    score: float
+    score: float | None
     person: str
     match: bool
 
@@ -136,7 +136,7 @@ def _query(fields: Fields) -> QueryResult:
         match = Hit(
             row=_row(found),
             name=found.text("name"),
-            score=found.number("score"),
+            score=found.number("score") if "score" in found else None,
             person=person(fields.integer("pid")),
             match=True,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 from bagreid.catalog.tally import Tally
@@ -33,17 +34,19 @@ def columns(words: Words, kinds: Sequence[Kind], values: Sequence[int]) -> Figur
     wide = min(_WIDEST, 0.8 * room / len(kinds))
     marks: list[Mark] = [*upwards(y, _LEFT, WIDTH - _RIGHT, words.things)]
     named = every(values, room)
-    spell = _spelling([n for found in counted for n in found.values()], room)
+    bars: list[tuple[float, Kind, int]] = []
     for place, value in enumerate(values):
         middle = _LEFT + room * (place + 0.5)
         present = [(k, f[value]) for k, f in zip(kinds, counted, strict=True) if value in f]
         for number, (kind, found) in enumerate(present):
-            x = middle + wide * (number - len(present) / 2)
-            marks += _column(kind, found, x, wide, y.at, spell)
+            bars.append((middle + wide * (number + 0.5 - len(present) / 2), kind, found))
         if place % named == 0:
             text = brief(value)
             marks.append(Label(x=middle, y=HEIGHT - _BOTTOM + 18, text=text, anchor="middle"))
         marks.append(_title(words, kinds, counted, value, middle - room / 2, room))
+    spell = _spelling([(x, number) for x, _, number in bars])
+    for x, kind, number in bars:
+        marks += _column(kind, number, x, wide, y.at, spell(number))
     base = HEIGHT - _BOTTOM
     marks.append(Segment(x1=_LEFT, x2=WIDTH - _RIGHT, y1=base, y2=base, tone="faint"))
     centre = (_LEFT + WIDTH - _RIGHT) / 2
@@ -67,27 +70,36 @@ def _counts(tally: Tally) -> dict[int, int]:
 
 
 def _column(
-    kind: Kind,
-    number: int,
-    x: float,
-    wide: float,
-    at: Callable[[float], float],
-    spell: Callable[[int], str],
+    kind: Kind, number: int, x: float, wide: float, at: Callable[[float], float], text: str
 ) -> list[Mark]:
-    top, bottom = at(number), at(0)
+    """A column around `x`, and its number above it."""
+    bottom = at(0)
     # A thin line at least: one image beside half a million is still one.
-    top = min(top, bottom - 1)
-    marks: list[Mark] = [Rect(x=x + 1, y=top, width=wide - 2, height=bottom - top, tone=kind.tone)]
-    text = spell(number)
+    top = min(at(number), bottom - 1)
+    marks: list[Mark] = [
+        Rect(x=x - wide / 2 + 1, y=top, width=wide - 2, height=bottom - top, tone=kind.tone)
+    ]
     if text:
-        marks.append(Label(x=x + wide / 2, y=top - 5, text=text, anchor="middle", tone="ink"))
+        marks.append(Label(x=x, y=top - 5, text=text, anchor="middle", tone="ink"))
     return marks
 
 
-def _spelling(numbers: Sequence[int], room: float) -> Callable[[int], str]:
-    """How to write numbers above columns: in full, else rounded, else not at all."""
+def _spelling(bars: Sequence[tuple[float, int]]) -> Callable[[int], str]:
+    """How to write numbers above columns: in full, else rounded, else not at all.
+
+    Args:
+        bars: Middle and number of each column, from left to right.
+
+    Returns:
+        The first that leaves room between neighbours; letters may be a sixth larger.
+    """
     for spell in (count, _rounded):
-        if all(text_width(spell(number)) * 1.16 + 4 <= room for number in numbers):
+        boxes = [(x, text_width(spell(number)) * 1.16) for x, number in bars]
+        apart = all(
+            right - left >= (one + other) / 2 + 4
+            for (left, one), (right, other) in itertools.pairwise(boxes)
+        )
+        if apart and all(x + wide / 2 <= WIDTH + 4 for x, wide in boxes):
             return spell
     return lambda _: ""
 
