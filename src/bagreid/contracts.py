@@ -68,10 +68,19 @@ class BagreidError(Exception):
         return again, (self.message,)
 
     def __str__(self) -> str:
-        """The whole error in one line: place, message, remedy."""
+        """The whole error in one line: place, message, remedy.
+
+        Names out of strangers' files may hold line feeds and commands to the terminal: whatever
+        is not printable is spelled as an escape.
+        """
         place = ", ".join(str(part) for part in (self.path, self.position) if part is not None)
         text = f"{place}: {self.message}" if place else self.message
-        return f"{text}. {self.remedy}" if self.remedy else text
+        text = f"{text}. {self.remedy}" if self.remedy else text
+        if text.isprintable():
+            return text
+        return "".join(
+            sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
+        )
 
 
 @dataclass(frozen=True, slots=True)
