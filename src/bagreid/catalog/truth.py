@@ -43,8 +43,12 @@ def read_truth(
         )
     except (pa.ArrowException, OSError) as error:
         raise _bad(path, str(error).splitlines()[0]) from error
-    if table.column_names != HEADER:
-        raise _bad(path, f"its first line is {','.join(table.column_names)[:80]}")
+    try:
+        first = table.column_names
+    except UnicodeDecodeError as error:
+        raise _bad(path, "it is not UTF-8 text") from error
+    if first != HEADER:
+        raise _bad(path, f"its first line is {','.join(first)[:80]!r}")
     person = table["person_id"].combine_chunks()
     if person.null_count:
         raise _bad(path, "a person_id is empty")
