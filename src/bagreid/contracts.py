@@ -38,6 +38,24 @@ PADDING = -1
 """Fills the unused places of a ``(N, K)`` candidate table, and an unknown truth."""
 
 
+def printable(text: str) -> str:
+    """Spells what cannot be printed as escapes.
+
+    Names out of strangers' files may hold line feeds and commands to the terminal.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        One line that any terminal and any encoding of Unicode takes.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
+    )
+
+
 class BagreidError(Exception):
     """What a user can mend: names the file, the position in it, and what to do.
 
@@ -70,17 +88,11 @@ class BagreidError(Exception):
     def __str__(self) -> str:
         """The whole error in one line: place, message, remedy.
 
-        Names out of strangers' files may hold line feeds and commands to the terminal: whatever
-        is not printable is spelled as an escape.
+        What is not printable is spelled as by `printable`.
         """
         place = ", ".join(str(part) for part in (self.path, self.position) if part is not None)
         text = f"{place}: {self.message}" if place else self.message
-        text = f"{text}. {self.remedy}" if self.remedy else text
-        if text.isprintable():
-            return text
-        return "".join(
-            sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
-        )
+        return printable(f"{text}. {self.remedy}" if self.remedy else text)
 
 
 @dataclass(frozen=True, slots=True)
