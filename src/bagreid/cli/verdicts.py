@@ -53,13 +53,13 @@ class Decoded:
         every: Whether all images were decoded.
         seed: Of the sample.
         quarantine: What became of the list of broken images, as a clause; empty where nothing
-            had to be done, None where it was to be left alone.
+            had to be done.
     """
 
     soundness: Soundness
     every: bool
     seed: int
-    quarantine: str | None
+    quarantine: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,5 +289,5 @@ def _decoded(report: Report) -> dict[str, Any] | None:
         "images": decoded.soundness.images,
         "resumed": decoded.soundness.resumed,
         "broken": list(broken_images(report.survey, decoded.soundness)),
-        "quarantine": decoded.quarantine,
+        "quarantine": decoded.quarantine or None,
     }

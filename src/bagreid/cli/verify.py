@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from bagreid.cli.parsing import parse_options
-from bagreid.contracts import BagreidError
+from bagreid.contracts import BagreidError, QuarantineChoice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,9 +47,9 @@ class VerifyArgs:
     """It need not be: it must only agree with itself. Without either option, what is there tells
     (lists or a bag file of full length, for instance)."""
 
-    quarantine: bool = True
-    """Put broken images on the archive's quarantine list, which later runs leave out; after 'all'
-    the list is what was found."""
+    quarantine: QuarantineChoice = "auto"
+    """The list of broken images that later runs leave out: the archive's own (auto), none (off), or
+    this file. A sample adds to it; after 'all' it is what was found."""
 
     workers: int | None = None
     """Processes that read and decode; without it, one a core. 0: this one does."""
@@ -94,10 +94,10 @@ def main(argv: Sequence[str], *, prog: str) -> int:
 
     from bagreid.catalog.checks import check_archive, why_whole
     from bagreid.catalog.survey import survey_archive
-    from bagreid.cli.catalog import _progress
+    from bagreid.cli.scan_progress import scan_progress
     from bagreid.cli.verdicts import Report, pixel_verdict, print_report, write_report
 
-    with _progress() as tell:
+    with scan_progress() as tell:
         survey = survey_archive(
             args.root, cache=args.cache, workers=_at_least_one(args.workers), progress=tell
         )
@@ -134,19 +134,21 @@ def _decode(survey: Survey, args: VerifyArgs) -> Decoded:
     journal = Journal(cache_directory(survey.root, args.cache) / JOURNAL) if every else None
     with journal or nullcontext(), _decode_progress(total) as tell:
         soundness = check_images(survey, rows, workers=workers, journal=journal, progress=tell)
-        told = _quarantine(survey, args, soundness) if args.quarantine else None
+        told = _quarantine(survey, args, soundness)
         if journal is not None:
             journal.finish()
     return Decoded(soundness=soundness, every=every, seed=args.seed, quarantine=told)
 
 
 def _quarantine(survey: Survey, args: VerifyArgs, soundness: Soundness) -> str:
-    """Brings the list up to date; says where it is, or why that cannot be."""
+    """Brings the list up to date; says where it is, or why that cannot be, or nothing."""
     from bagreid.catalog import open_catalog, quarantine
     from bagreid.catalog.store import cache_directory
 
-    listed = cache_directory(survey.root, args.cache) / quarantine.FILE
-    if not soundness.broken and (args.images != "all" or not listed.exists()):
+    own = cache_directory(survey.root, args.cache) / quarantine.FILE
+    path = args.quarantine if isinstance(args.quarantine, Path) else own
+    something = soundness.broken or (args.images == "all" and path.exists())
+    if args.quarantine == "off" or not something:
         return ""
     try:
         workers = _at_least_one(args.workers)
@@ -157,8 +159,8 @@ def _quarantine(survey: Survey, args: VerifyArgs, soundness: Soundness) -> str:
     # A list entry holds a checksum, so it needs the bytes.
     found = {fault.row: fault.reason for fault in soundness.broken if not fault.unread}
     change = quarantine.replace if args.images == "all" else quarantine.add
-    entries = change(catalog, found, found_by="verify")
-    return f"{len(entries):,} in {entries.path}"
+    listed = change(catalog, found, found_by="verify", path=path)
+    return f"{len(listed):,} in {path}"
 
 
 @contextmanager

@@ -122,9 +122,16 @@ def test_a_sample_adds_to_the_quarantine_and_all_replaces_it(root: Path) -> None
 
 def test_the_quarantine_can_be_left_alone(root: Path) -> None:
     spoil(root)
-    code, said = run(root, "--images", "all", "--workers", 0, "--no-quarantine")
+    code, said = run(root, "--images", "all", "--workers", 0, "--quarantine", "off")
     assert code == 1
     assert "Quarantine" not in said
+    assert not len(quarantine.load(open_catalog(root)))
+
+
+def test_the_quarantine_can_be_a_file_of_ones_own(root: Path, tmp_path: Path) -> None:
+    name, path = spoil(root), tmp_path / "mine.jsonl"
+    run(root, "--images", "all", "--workers", 0, "--quarantine", path)
+    assert [entry.image for entry in quarantine.load(path).entries] == [name]
     assert not len(quarantine.load(open_catalog(root)))
 
 
