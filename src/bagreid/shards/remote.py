@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import fsspec  # type: ignore[import-untyped]
+from fsspec.asyn import reset_lock  # type: ignore[import-untyped]
 
 from bagreid.contracts import BagreidError
 from bagreid.shards.pointer import read_pointer, without_secrets
@@ -23,6 +24,10 @@ _NOTHING = memoryview(b"")
 
 _INHERITED: list[Ranges] = []
 """Connections of a parent process: letting them go would close them over there."""
+
+# A forked process has fsspec's event loop but not the thread that runs it, nor, if another thread
+# held it just then, any hope for its lock; not every version of fsspec sees to both.
+os.register_at_fork(after_in_child=reset_lock)
 
 
 class RemoteSource:
