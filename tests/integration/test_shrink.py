@@ -32,7 +32,14 @@ from PIL import Image
 from bagreid.catalog import open_catalog, quarantine
 from bagreid.cli.main import main
 from bagreid.contracts import BagreidError
-from bagreid.data.shrinking import ShrinkConfig, ShrinkSummary, Tally, shrink_archive, writing
+from bagreid.data.shrinking import (
+    ShrinkConfig,
+    ShrinkSummary,
+    Tally,
+    reading,
+    shrink_archive,
+    writing,
+)
 from bagreid.data.shrinking.journal import Journal
 from bagreid.shards import TarDamage
 
@@ -264,6 +271,27 @@ def test_a_tar_behind_a_url_is_read_by_ranges(source: Path, tmp_path: Path) -> N
     ).read_bytes()
 
 
+def test_an_archive_of_pointers_is_shrunk_to_one_of_tars(source: Path, tmp_path: Path) -> None:
+    shrink(source, tmp_path / "new")
+    far = tmp_path / "far"
+    far.mkdir()
+    for name in (PART.format(1), PART.format(2), TEST):
+        (far / name).parent.mkdir(exist_ok=True)
+        (source / name).rename(far / Path(name).name)
+        (source / f"{name}.url").write_text((far / Path(name).name).as_uri())
+    shrink(source, tmp_path / "newer")
+    assert files(tmp_path / "newer") == files(tmp_path / "new")
+
+
+def test_what_is_too_large_for_a_picture_is_copied_piecewise(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "LARGEST_IMAGE", 1000)
+    summary = shrink(source / TEST, tmp_path / "new.tar")
+    assert (summary.total.broken, summary.broken[0].why) == (3, "it is too large to be a picture")
+    assert (tmp_path / "new.tar").read_bytes() == (source / TEST).read_bytes()
+
+
 def test_bytes_behind_the_end_are_left_out_and_counted(source: Path, tmp_path: Path) -> None:
     path = source / TEST
     whole = path.read_bytes()
@@ -452,8 +480,6 @@ FORKS.set_forkserver_preload(["bagreid.data.shrinking.picture"])
 
 def shrink_in_child(source: Path, out: Path, limit: int | None = None) -> None:
     """Shrinks in a process to be killed: a line of the journal after every piece of two images."""
-    from bagreid.data.shrinking import reading
-
     writing.PACE = 0.0
     reading.PIECE_IMAGES = 2
     if limit is not None:

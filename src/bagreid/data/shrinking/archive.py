@@ -21,7 +21,7 @@ from bagreid.data.shrinking.job import Job
 from bagreid.data.shrinking.journal import Note, Standing
 from bagreid.data.shrinking.plan import Pair, ShrinkPlan, make_plan
 from bagreid.data.shrinking.pool import shrink_in_order
-from bagreid.data.shrinking.reading import KnownBroken, Piece, read_pieces
+from bagreid.data.shrinking.reading import KnownBroken, Piece, open_tar, read_pieces
 from bagreid.data.shrinking.record import (
     check_same,
     describe,
@@ -33,6 +33,7 @@ from bagreid.data.shrinking.report import write_notes
 from bagreid.data.shrinking.tally import Tally
 from bagreid.files import write_beside
 from bagreid.shards import scan_tar
+from bagreid.shards.source import State
 
 ShrinkProgress = Callable[[Tally], None]
 """Called with what is done so far, of all tars together."""
@@ -116,7 +117,7 @@ def shrink_archive(
             check_same(before, now, plan)
             record = before
         for pair in plan.copies:
-            _copy(pair)
+            _copy(pair, tuple(record["files"][pair.name]))
         jobs = [_job(plan, pair, record) for pair in plan.tars]
         starts = [job.standing() for job in jobs]
         known = known_broken(plan, cache)
@@ -150,18 +151,17 @@ def _scan(plan: ShrinkPlan, cache: Path | None, progress: BuildProgress | None) 
     }
 
 
-def _copy(pair: Pair) -> None:
+def _copy(pair: Pair, state: State) -> None:
     """Copies a file with its time of change, by which a later run knows that it is there."""
-    found = pair.source.stat()
     if pair.target.is_file():
         there = pair.target.stat()
-        if (there.st_size, there.st_mtime_ns) == (found.st_size, found.st_mtime_ns):
+        if (there.st_size, there.st_mtime_ns) == state:
             return
-    with write_beside(pair.target, remedy="Make room, then run the same command again") as new:
-        with pair.source.open("rb") as old:
-            shutil.copyfileobj(old, new, 1 << 20)
+    remedy = "Make room, then run the same command again"
+    with open_tar(pair.source) as old, write_beside(pair.target, remedy=remedy) as new:
+        shutil.copyfileobj(old, new, 1 << 20)
         new.flush()
-        os.utime(new.fileno(), ns=(found.st_atime_ns, found.st_mtime_ns))
+        os.utime(new.fileno(), ns=(int(state[1]), int(state[1])))
 
 
 def _job(plan: ShrinkPlan, pair: Pair, record: dict[str, Any]) -> Job:

@@ -13,6 +13,7 @@ so is a colour profile; everything else beside the pixels (thumbnails, camera no
 from __future__ import annotations
 
 import io
+import warnings
 
 from PIL import ExifTags, Image, ImageFile
 from PIL.JpegImagePlugin import JpegImageFile, get_sampling
@@ -90,8 +91,9 @@ def _encode(pixels: Tensor, source: JpegImageFile, config: ShrinkConfig) -> byte
     else:
         image = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
     extra: dict[str, bytes] = {}
-    if "icc_profile" in source.info and source.layers != 4:
-        extra["icc_profile"] = source.info["icc_profile"]
+    profile = source.info.get("icc_profile")  # None, too, where parts of it are missing
+    if profile and source.layers != 4:
+        extra["icc_profile"] = profile
     orientation = _orientation(source)
     if orientation is not None:
         exif = Image.Exif()
@@ -119,7 +121,9 @@ def _orientation(source: JpegImageFile) -> int | None:
     if "exif" not in source.info:
         return None
     try:
-        value = source.getexif().get(ExifTags.Base.Orientation)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what else is wrong in the block
+            value = source.getexif().get(ExifTags.Base.Orientation)
     except Exception:
         return None
     return value if isinstance(value, int) and 2 <= value <= 8 else None

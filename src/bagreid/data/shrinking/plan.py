@@ -152,7 +152,15 @@ def _refuse_inside(layout: Layout, tars: list[Path], out: Path) -> None:
 
 def _refuse_overwriting(plan: ShrinkPlan, out: Path) -> None:
     sources = {pair.source.resolve() for pair in (*plan.tars, *plan.copies)}
+    targets: dict[Path, Pair] = {}
     for pair in (*plan.tars, *plan.copies):
+        other = targets.setdefault(pair.target, pair)
+        if other is not pair:
+            raise BagreidError(
+                f"'{other.name}' and '{pair.name}' would become one file",
+                path=pair.target,
+                remedy="Take one of them out of the archive",
+            )
         if pair.target.resolve() in sources:
             raise BagreidError(
                 "the new file would be an old one",

@@ -54,6 +54,17 @@ def shrink(data: bytes, inspector: Inspector, **config: Any) -> Verdict:
     return shrink_picture(data, ShrinkConfig(**{"shortest_edge": 24} | config), inspector)
 
 
+def _profiled() -> bytes:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 3
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return encoded(clouds(), quality=95, exif=exif, icc_profile=profile)
+
+
+SPOILT = _profiled()
+"""To be spoilt: with all that can stand in front of pixels."""
+
+
 @pytest.mark.parametrize(
     ("height", "width", "expected"),
     [(96, 48, (48, 24)), (48, 96, (24, 48)), (97, 49, (48, 24)), (50, 25, (48, 24))],
@@ -200,3 +211,14 @@ def test_the_same_image_gives_the_same_bytes(inspector: Inspector) -> None:
 def test_absurd_settings_are_refused(wrong: dict[str, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ShrinkConfig(**wrong)  # type: ignore[arg-type]
+
+
+@given(st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), min_size=1, max_size=6))
+def test_damage_anywhere_ends_in_a_verdict(damage: list[tuple[int, int]]) -> None:
+    data = bytearray(SPOILT)
+    for place, value in damage:
+        data[place % len(data)] = value
+    with Inspector() as inspector:
+        verdict = shrink(bytes(data), inspector)
+    if verdict.fate == "shrunk":
+        assert min(opened(verdict.data).size) == 24
