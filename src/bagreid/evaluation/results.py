@@ -103,7 +103,9 @@ def _row(images: ImageFeatures, position: int) -> int | None:
     return None if images.rows is None else int(images.rows[position])
 
 
-def _image(images: ImageFeatures, position: int, name: Namer, score: float) -> dict[str, Any]:
+def _image(
+    images: ImageFeatures, position: int, name: Namer, score: float | None
+) -> dict[str, Any]:
     return {
         "row": _row(images, position),
         "name": name(position),
@@ -116,8 +118,9 @@ def _image(images: ImageFeatures, position: int, name: Namer, score: float) -> d
 def _match(
     result: RankingResult, position: int, gallery: ImageFeatures, name: Namer
 ) -> dict[str, Any] | None:
-    where = int(result.match_index[position])
-    return None if where < 0 else _image(gallery, where, name, float(result.match_score[position]))
+    where, score = int(result.match_index[position]), float(result.match_score[position])
+    seen = np.isfinite(score)  # a broken match, or that of a broken query, has no score
+    return None if where < 0 else _image(gallery, where, name, score if seen else None)
 
 
 def _top(
