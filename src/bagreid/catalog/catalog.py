@@ -19,6 +19,7 @@ from bagreid.catalog.layouts import find_layout
 from bagreid.catalog.members import SPLITS, BuildProgress, canonical_name
 from bagreid.catalog.protocol import TestProtocol, count_protocol
 from bagreid.catalog.reading import CatalogReader, changed
+from bagreid.catalog.remote import local_root, source_of
 from bagreid.catalog.store import (
     MANIFEST,
     cache_directory,
@@ -42,7 +43,7 @@ class Catalog:
     M images, F train folders, C identities, B bags. Opening reads next to nothing.
 
     Args:
-        root: The archive.
+        root: The archive; of a remote one the mirror of its lists, with pointers to its tars.
         directory: The catalog on disk.
     """
 
@@ -64,10 +65,15 @@ class Catalog:
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{len(self.split(split)):,} {split}" for split in SPLITS)
-        return f"Catalog({self.root}: {counts}, {len(self.folder_names):,} folders)"
+        return f"Catalog({self.source}: {counts}, {len(self.folder_names):,} folders)"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Catalog, (self.root, self.directory)
+
+    @property
+    def source(self) -> str:
+        """The archive as messages name it: its folder, or its URL without passwords."""
+        return source_of(self.root)
 
     def split(self, name: Split) -> range:
         """The rows of a split.
@@ -295,7 +301,7 @@ class Catalog:
 
 
 def open_catalog(
-    root: Path,
+    root: Path | str,
     *,
     cache: Path | None = None,
     progress: BuildProgress | None = None,
@@ -304,11 +310,13 @@ def open_catalog(
 ) -> Catalog:
     """Opens the catalog of an archive, building it first where it is absent or stale.
 
-    It is stale when a tar, a list, the bag file or the truth changed in size or time, or a folder
-    of extracted images got or lost files.
+    It is stale when a tar, a list, the bag file or the truth changed in size or time (a remote one
+    in size or ETag, a tar also in what some of its blocks hold), or a folder of extracted images
+    got or lost files.
 
     Args:
-        root: The archive, in any released layout: the outer or inner folder, or a link to it.
+        root: The archive, in any released layout: the outer or inner folder, a link to it, or the
+            URL of one (`http://…`, `s3://…`, `file://…`).
         cache: Folder for catalogs; None takes `$BAGREID_CACHE` or `~/.cache/bagreid`.
         progress: Told how far a build is.
         rebuild: Build anew even where a fitting catalog is there.
@@ -320,7 +328,7 @@ def open_catalog(
     Raises:
         BagreidError: If the archive is not recognised or anything in it is wrong.
     """
-    layout = find_layout(Path(root))
+    layout = find_layout(local_root(root, cache=cache, progress=progress))
     directory = cache_directory(layout.root, cache) / fingerprint(layout)
     if rebuild or not (directory / MANIFEST).is_file():
         with hold_archive(directory.parent) as hold:

@@ -15,6 +15,9 @@ LOCK = "lock"
 PARTIAL = ".partial"
 """Ending of files and folders that are not complete yet."""
 
+_OURS = (f"tmp*{PARTIAL}", f"scans/*{PARTIAL}", f"mirror/**/tmp*{PARTIAL}")
+"""What builders leave unfinished: catalogs, scans, copies of remote lists."""
+
 
 class Hold:
     """A builder's share in the cache folder of an archive; the system ends it with the process.
@@ -61,7 +64,7 @@ def hold_archive(directory: Path) -> Iterator[Hold]:
     try:
         with hold.alone() as alone:
             if alone:
-                for path in [*directory.glob(f"*{PARTIAL}"), *directory.glob(f"*/*{PARTIAL}")]:
+                for path in [path for kind in _OURS for path in directory.glob(kind)]:
                     remove(path)
         yield hold
     finally:

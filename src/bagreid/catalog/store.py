@@ -16,6 +16,8 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ from bagreid.catalog.layouts.layout import relative
 from bagreid.catalog.places import Places, write_places
 from bagreid.catalog.trees import directories_below
 from bagreid.contracts import BagreidError
+from bagreid.shards import header_probe, open_source
+from bagreid.shards.pointer import is_pointer, without_secrets
 
 SCHEMA = "bagreid.catalog/3"
 """Changes whenever older catalogs must be built anew."""
@@ -37,26 +41,55 @@ SCHEMA = "bagreid.catalog/3"
 _CATALOG = re.compile(r"[0-9a-f]{16}(\.\d+)?")
 """Names of catalogs; other things that belong to the archive may lie beside them."""
 
+MIRROR = "mirror"
+"""Folder of lists and pointers of a remote archive, in its cache folder."""
+
+MIRROR_FACTS = "mirror.json"
+"""The URL behind a mirror, and the states of its files."""
+
+_ASKED_AT_ONCE = 8
+"""Remote tars asked for their state side by side."""
+
 MANIFEST = "catalog.json"
 """The small facts beside the tables; it is written last."""
 
 
 def cache_directory(root: Path, cache: Path | None) -> Path:
-    """Where the catalogs of one archive are kept.
+    """Where all that is kept of one archive lies.
 
     Args:
         root: The archive.
         cache: A folder for catalogs; None takes `$BAGREID_CACHE` or `~/.cache/bagreid`.
 
     Returns:
-        `<cache>/<name>-<hash of the resolved root>`, which may not exist yet.
+        `<cache>/<name>-<hash of the resolved root>`, which may not exist yet; for the mirror of
+        a remote archive the folder around it.
     """
+    if root.name == MIRROR and (root.parent / MIRROR_FACTS).is_file():
+        return root.parent
     resolved = root.resolve()
+    return _directory(resolved.name or "root", os.fsencode(resolved), cache)
+
+
+def url_directory(url: str, cache: Path | None) -> Path:
+    """Where all that is kept of a remote archive lies, its mirror included.
+
+    Args:
+        url: The archive.
+        cache: A folder for catalogs; None takes `$BAGREID_CACHE` or `~/.cache/bagreid`.
+
+    Returns:
+        `<cache>/<name>-<hash of the URL>`, which may not exist yet.
+    """
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", without_secrets(url).rpartition("/")[2])
+    return _directory(name or "root", url.encode(), cache)
+
+
+def _directory(name: str, identity: bytes, cache: Path | None) -> Path:
     if cache is None:
         named = os.environ.get("BAGREID_CACHE")
         cache = Path(named) if named else Path.home() / ".cache" / "bagreid"
-    digest = hashlib.sha256(os.fsencode(resolved)).hexdigest()[:12]
-    return cache.absolute() / f"{resolved.name or 'root'}-{digest}"
+    return cache.absolute() / f"{name}-{hashlib.sha256(identity).hexdigest()[:12]}"
 
 
 def fingerprint(layout: Layout) -> str:
@@ -66,18 +99,34 @@ def fingerprint(layout: Layout) -> str:
         layout: Where it lies.
 
     Returns:
-        A short hash over every tar's, list's, bag and truth file's path, size and time of change,
-        and over the time of change of every folder of extracted images.
+        A short hash: for every tar its path, size, time of change (of a remote one the ETag) and
+        header probe; for every list, bag and truth file path, size and time of change; and the
+        time of change of every folder of extracted images.
+
+    Raises:
+        BagreidError: If one of them cannot be read.
     """
     lists = [source.path for source in layout.lists.values()]
     extra = [path for path in (layout.bag_file, layout.truth_file) if path is not None]
-    files = [*(tar.path for tar in layout.tars), *lists, *extra]
     state: list[object] = [SCHEMA]
-    state += [(relative(path, layout.root), *_stat(path)) for path in files]
+    tars = [tar.path for tar in layout.tars]
+    far = [path for path in tars if is_pointer(path)]
+    with ThreadPoolExecutor(min(len(far), _ASKED_AT_ONCE) or 1) as pool:
+        answers = dict(zip(far, pool.map(_tar_state, far), strict=True))
+    state += [
+        (relative(path, layout.root), *(answers.get(path) or _tar_state(path))) for path in tars
+    ]
+    state += [(relative(path, layout.root), *_stat(path)) for path in [*lists, *extra]]
     for tree in layout.trees:
         for path in directories_below(tree):
             state.append((relative(path, layout.root), path.stat().st_mtime_ns))
     return hashlib.sha256(orjson.dumps(state)).hexdigest()[:16]
+
+
+def _tar_state(path: Path) -> tuple[int | str, ...]:
+    with closing(open_source(path)) as source:
+        # Each probe of a remote tar takes seconds, and its server says whether it changed.
+        return source.state if is_pointer(path) else (*source.state, header_probe(source))
 
 
 def _stat(path: Path) -> tuple[int, int]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from bagreid.cli.parsing import parse_options
+from bagreid.cli.scan_progress import scan_progress
 from bagreid.contracts import BagreidError
 from bagreid.files import write_json
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from bagreid.catalog import Catalog, Findings
-    from bagreid.catalog.members import BuildProgress
 
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogArgs:
     """What ``bagreid catalog`` is asked."""
 
-    root: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="ROOT")]
-    """The archive: the outer or the inner folder, tars or extracted files, or a link to it."""
+    root: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ROOT")]
+    """The archive: the outer or the inner folder, tars or extracted files, or a link to it; or the
+    URL of a folder (http, s3 …), whose tars are then read from there."""
 
     cache: Path | None = None
     """Folder for catalogs; without it $BAGREID_CACHE, or ~/.cache/bagreid."""
@@ -35,8 +35,15 @@ class CatalogArgs:
     rebuild: bool = False
     """Read everything again even where nothing changed."""
 
+    workers: int | None = None
+    """Tars scanned at once; without it one a processor core, where there is enough to scan."""
+
     json: Path | None = None
     """Also write all of it to this JSON file, for programs."""
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"workers: at least 1, not {self.workers}")
 
 
 def main(argv: Sequence[str], *, prog: str) -> int:
@@ -59,53 +66,31 @@ def main(argv: Sequence[str], *, prog: str) -> int:
 
     from bagreid.catalog import open_catalog
 
-    with _progress() as tell:
-        catalog = open_catalog(args.root, cache=args.cache, progress=tell, rebuild=args.rebuild)
-    console = Console(highlight=False)
+    with scan_progress() as tell:
+        catalog = open_catalog(
+            args.root,
+            cache=args.cache,
+            progress=tell,
+            rebuild=args.rebuild,
+            workers=args.workers,
+        )
+    console = Console(highlight=False, markup=False)  # names may hold brackets
     _print_counts(console, catalog)
     _print_lists(console, catalog.findings)
     _print_oddities(console, catalog)
-    console.print(f"[dim]catalog: {catalog.directory}[/]", soft_wrap=True)
+    console.print(f"catalog: {catalog.directory}", style="dim", soft_wrap=True)
     if args.json is not None:
         _write_json(args.json, catalog)
     return 0
 
 
-@contextmanager
-def _progress() -> Iterator[BuildProgress]:
-    """A line for the tar being read: members, their rate, and the time left."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-    from rich.progress import TransferSpeedColumn as SpeedColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[members]:,} images"),
-        SpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
-        tasks: dict[Path, Any] = {}
-
-        def tell(path: Path, members: int, passed: int, total: int) -> None:
-            if path not in tasks:
-                tasks[path] = progress.add_task(path.name, total=total or None, members=0)
-            progress.update(tasks[path], completed=passed, members=members)
-
-        yield tell
-
-
 def _print_counts(console: Console, catalog: Catalog) -> None:
     from bagreid.catalog.published import count_all, is_full_set
 
-    console.print(f"[bold]{catalog.root}[/]", soft_wrap=True)
+    console.print(catalog.source, style="bold", soft_wrap=True)
     console.print(f"{catalog.layout}")
     used = ", ".join(f"{role}: {name}" for role, name in catalog.files.items())
-    console.print(f"[dim]{used or 'no lists and no bag file'}[/]\n", soft_wrap=True)
+    console.print(f"{used or 'no lists and no bag file'}\n", style="dim", soft_wrap=True)
     full = is_full_set(catalog)
     table = _table("What is there", "", "here", "SYSU-30k, published")
     if full:
@@ -130,7 +115,8 @@ def _print_counts(console: Console, catalog: Catalog) -> None:
     try:
         catalog.check_test_protocol()
     except BagreidError as error:
-        console.print(f"[yellow]Not ready for evaluation:[/] {error.message}. {error.remedy}.\n")
+        why = f"Not ready for evaluation: {error.message}. {error.remedy}.\n"
+        console.print(why, style="yellow")
 
 
 def _print_lists(console: Console, findings: Findings) -> None:
@@ -171,6 +157,7 @@ def _print_oddities(console: Console, catalog: Catalog) -> None:
         "images found twice, the first kept": findings.duplicate_images,
         "images in no known folder, left out": findings.unplaced,
         "files that are no JPEG by name, left out": findings.not_images,
+        "members with an absolute name or a '..' in it, never used": findings.unsafe,
         "bytes behind the end mark of a tar, not read": findings.bytes_after_end,
         "lines of the truth without an image": findings.truth_absent,
         "train images without a truth": findings.truth_missing,
@@ -184,13 +171,24 @@ def _print_oddities(console: Console, catalog: Catalog) -> None:
         console.print(table)
     else:
         console.print("Nothing was merged or left out.")
+    _print_duplicates(console, findings)
     _first(console, "in no known folder", findings.first_unplaced, findings.unplaced)
+    _first(console, "names that are not safe", findings.first_unsafe, findings.unsafe)
     lonely = findings.first_folders_in_no_bag
     _first(console, "folders in no bag", lonely, findings.folders_in_no_bag)
     if not len(catalog.bags):
         console.print("There are no bags: training from bags needs bag_level_label.json.")
     for note in findings.notes:
         console.print(f"Note: {note}.", soft_wrap=True)
+
+
+def _print_duplicates(console: Console, findings: Findings) -> None:
+    if not findings.duplicates:
+        return
+    table = _table("Images found twice", "used from", "left out of", "images", "such as")
+    for entry in findings.duplicates:
+        table.add_row(entry.used, entry.left, f"{entry.images:,}", entry.example)
+    console.print(table)
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -206,16 +204,15 @@ def _first(console: Console, what: str, names: Sequence[str], total: int) -> Non
     if names:
         console.print(f"{what} (first {len(names):,} of {total:,}):", soft_wrap=True)
         for name in names:
-            console.print(f"  {name}", markup=False, soft_wrap=True)
+            console.print(f"  {name}", soft_wrap=True)
 
 
 def _write_json(path: Path, catalog: Catalog) -> None:
-
     from bagreid.catalog.published import count_all, is_full_set
 
     data = {
         "schema": "bagreid.catalog-report/1",
-        "root": str(catalog.root),
+        "root": catalog.source,
         "layout": catalog.layout,
         "files": catalog.files,
         "full_set": is_full_set(catalog),

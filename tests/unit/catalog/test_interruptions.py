@@ -172,7 +172,7 @@ def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(
     place = cache_directory(root, tmp_path / "cache")
     process = build(1, 0.5)
     wait_for_scans(root, tmp_path, 1)
-    unfinished = [place / "abc.partial", place / "scans" / "tmp123.0011.partial"]
+    unfinished = [place / "tmpabc.partial", place / "scans" / "tmp123.0011.partial"]
     unfinished[0].mkdir()
     unfinished[1].touch()
     complete(root, tmp_path)  # a second build while the first is at work

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Literal
 
 from bagreid.contracts import BagreidError
+from bagreid.shards.pointer import is_pointer
 
-LOOKED_FOR = "train/*.tar, test/*.tar, sysu_*_set_all*.tar"
+LOOKED_FOR = "train/*.tar, test/*.tar, sysu_*_set_all*.tar (or pointers to them, *.tar.url)"
 
 Side = Literal["train", "test"]
 
 _PART = re.compile(r"^(.*part_?)(\d+)(\.tar)$", re.IGNORECASE)
-_PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+
+PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+"""Endings of tars that cannot be read in place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class TarSource:
     """One tar of an archive.
 
     Attributes:
-        path: The file.
+        path: The file, or a pointer to it (`NAME.tar.url`).
         side: What it should hold by its place: used for members whose paths do not say.
     """
 
@@ -50,8 +53,10 @@ def find(base: Path) -> tuple[list[TarSource], list[BagreidError]]:
         files += [
             path for path in sorted(base.iterdir()) if f"sysu_{side}_set" in path.name.lower()
         ]
-        tars = [path for path in files if path.name.lower().endswith(".tar")]
-        tars = [path for path in tars if not path.is_dir()]
+        there = [path for path in files if _plain(path).endswith(".tar") and not path.is_dir()]
+        near = {path for path in there if not is_pointer(path)}
+        # A tar that was fetched takes the place of the pointer to it.
+        tars = [path for path in there if path in near or path.with_suffix("") not in near]
         problems += [*_packed(files, tars), *_gaps(tars)]
         found += [TarSource(path, side) for path in sorted(tars, key=natural)]
     return found, problems
@@ -72,12 +77,17 @@ def natural(path: Path) -> list[tuple[int, str]]:
     ]
 
 
+def _plain(path: Path) -> str:
+    """The name of a tar, whether it or a pointer to it lies there."""
+    return path.name.lower().removesuffix(".url")
+
+
 def _packed(files: list[Path], tars: list[Path]) -> Iterator[BagreidError]:
-    plain = {path.name.lower().removesuffix(".tar") for path in tars}
+    plain = {_plain(path).removesuffix(".tar") for path in tars}
     for path in files:
-        for ending in _PACKED:
-            stem = path.name.lower().removesuffix(ending)
-            if stem != path.name.lower() and stem not in plain:
+        for ending in PACKED:
+            stem = _plain(path).removesuffix(ending)
+            if stem != _plain(path) and stem not in plain:
                 yield BagreidError(
                     "the tar is compressed",
                     path=path,
@@ -88,7 +98,8 @@ def _packed(files: list[Path], tars: list[Path]) -> Iterator[BagreidError]:
 def _gaps(tars: list[Path]) -> Iterator[BagreidError]:
     parts: dict[tuple[Path, str, str], set[int]] = {}
     for path in tars:
-        if match := _PART.match(path.name):
+        name = path.stem if is_pointer(path) else path.name
+        if match := _PART.match(name):
             key = (path.parent, match[1], match[3])
             parts.setdefault(key, set()).add(int(match[2]))
     for (folder, before, after), numbers in parts.items():

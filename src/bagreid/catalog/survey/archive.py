@@ -7,6 +7,7 @@ from pathlib import Path
 from bagreid.catalog.hold import Hold, hold_archive
 from bagreid.catalog.layouts import Layout, survey_layout
 from bagreid.catalog.members import BuildProgress
+from bagreid.catalog.remote import local_root
 from bagreid.catalog.scanning import scan_tars
 from bagreid.catalog.store import cache_directory
 from bagreid.catalog.survey.companions import survey_bags, survey_lists, survey_truth
@@ -17,7 +18,7 @@ from bagreid.contracts import BagreidError
 
 
 def survey_archive(
-    where: Path | Layout,
+    where: Path | str | Layout,
     *,
     cache: Path | None = None,
     workers: int | None = None,
@@ -26,7 +27,7 @@ def survey_archive(
     """Reads an archive completely, raising nothing for what its files hold.
 
     Args:
-        where: The archive, or its layout where that is known.
+        where: The archive, its URL, or its layout where that is known.
         cache: Folder for catalogs; None takes `$BAGREID_CACHE` or `~/.cache/bagreid`.
         workers: How many tars are scanned at once; None takes what the machine has.
         progress: Told how far the reading is.
@@ -38,7 +39,7 @@ def survey_archive(
         layout = where
     else:
         try:
-            layout = survey_layout(Path(where))
+            layout = survey_layout(local_root(where, cache=cache, progress=progress))
         except BagreidError as error:
             return Survey.empty(Path(where), None, [error])
     directory = cache_directory(layout.root, cache)
