@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from bagreid.cli.parsing import parse_options
-from bagreid.contracts import BagreidError
+from bagreid.contracts import BagreidError, QuarantineChoice
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bagreid.catalog import Catalog
     from bagreid.catalog.image_sizes import SizeProgress
+    from bagreid.contracts import IntArray
     from bagreid.report.statistics.tables import Table
 
 SAMPLE = 4096
@@ -32,8 +34,9 @@ def _cores() -> int:
 class StatsArgs:
     """What ``bagreid stats`` is asked."""
 
-    root: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="ROOT")]
-    """The archive: the outer or the inner folder, tars or extracted files, or a link to it."""
+    root: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ROOT")]
+    """The archive: the outer or the inner folder, tars or extracted files, or a link to it; or the
+    URL of a folder (http, s3 …)."""
 
     out: Path | None = None
     """Folder for the page and its files; work_dirs/stats/<name of the archive> when left out."""
@@ -47,6 +50,10 @@ class StatsArgs:
 
     pictures: bool = True
     """Whether the page shows examples, which are images of people."""
+
+    quarantine: QuarantineChoice = "auto"
+    """The list of images known to be broken, which are not read. auto: the one beside the catalog;
+    off: none; or a file of yours."""
 
     workers: int = field(default_factory=_cores)
     """Processes that read image headers."""
@@ -87,21 +94,22 @@ def main(argv: Sequence[str], *, prog: str) -> int:
     )
     from rich.console import Console
 
-    from bagreid.catalog import open_catalog, quarantine
-    from bagreid.cli.catalog import _progress as build_progress
+    from bagreid.catalog import open_catalog
+    from bagreid.cli.scan_progress import scan_progress
     from bagreid.report.statistics import write_statistics
 
-    with build_progress() as tell:
+    with scan_progress() as tell:
         catalog = open_catalog(args.root, cache=args.cache, progress=tell)
-    # The name the user gave, whatever it links to, and not a bare '..'.
-    name = Path(os.path.abspath(args.root)).name or "archive"  # noqa: PTH100 - links stay
+    name = _name(args.root, catalog)
+    skipped, stale = _known_broken(catalog, args.quarantine)
     out = _outside(args.out or Path("work_dirs") / "stats" / name, catalog.root)
     with _progress() as advance:
         report = write_statistics(
             catalog,
             out,
             name=name,
-            skipped=quarantine.load(catalog).rows(catalog),
+            skipped=skipped,
+            stale=stale,
             sample=args.sample,
             seed=args.seed,
             workers=args.workers,
@@ -113,6 +121,28 @@ def main(argv: Sequence[str], *, prog: str) -> int:
     _print(console, report.counts)
     console.print(f"Do not pass it on: {report.page}", soft_wrap=True, markup=False)
     return 0
+
+
+def _name(root: str, catalog: Catalog) -> str:
+    """The last part of what the user named, whatever that links to."""
+    from bagreid.catalog.remote.urls import url_of
+
+    named = catalog.source if url_of(root) else os.path.abspath(root)  # noqa: PTH100 - links stay
+    return Path(named).name or "archive"
+
+
+def _known_broken(catalog: Catalog, choice: QuarantineChoice) -> tuple[IntArray, int]:
+    """Rows of the images in quarantine, and how many entries of the list fit none any more."""
+    import numpy as np
+
+    from bagreid.catalog.quarantine import chosen_path, load
+
+    path = chosen_path(catalog, choice)
+    if path is None:
+        return np.zeros(0, np.int64), 0
+    listed = load(path)
+    rows = listed.rows(catalog)
+    return rows, len(listed) - len(rows)
 
 
 def _outside(out: Path, root: Path) -> Path:

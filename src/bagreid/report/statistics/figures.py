@@ -81,7 +81,7 @@ def bag_figures(statistics: Statistics) -> list[Figure]:
         words = Words(
             name="images-per-folder",
             title="Train folders by the number of their images",
-            note="A folder is a stretch of video of mostly, not only, one person.",
+            note="In SYSU-30k a folder is a stretch of video, mostly but not only of one person.",
             values="images in the folder",
             things="folders",
             thing="folder",

@@ -56,6 +56,7 @@ def write_statistics(
     *,
     name: str,
     skipped: IntArray,
+    stale: int = 0,
     sample: int | None,
     seed: int = 0,
     workers: int = 1,
@@ -69,6 +70,7 @@ def write_statistics(
         out: The folder; figures of an earlier time that are no more are removed from it.
         name: How the archive is called on the page.
         skipped: Rows of images in quarantine, ascending.
+        stale: Entries of the quarantine that fit no image any more.
         sample: How many images' sizes are read; None reads all.
         seed: What the sample is drawn by.
         workers: Processes that read image headers.
@@ -96,6 +98,7 @@ def write_statistics(
         bags=examples.bag_examples(archive, skipped) if pictures else [],
         pairs=examples.pair_examples(archive, skipped) if pictures else [],
         pictures=pictures,
+        stale=stale,
         faults=archive.faults(),
     )
     _write(out, content)
@@ -144,9 +147,10 @@ def _numbers(content: Content) -> dict[str, object]:
         "schema": SCHEMA,
         "version": __version__,
         "name": content.name,
-        "root": str(content.catalog.root),
+        "root": content.catalog.source,
         "layout": content.catalog.layout,
         **content.statistics.to_json(),
+        "stale_quarantine_entries": content.stale,
         "image_sizes": content.sizes.to_json(),
         "tables": {
             table.name: [dict(zip(table.header, row, strict=True)) for row in table.rows]

@@ -37,6 +37,7 @@ class Content:
         bags: Examples of bags.
         pairs: Examples of test pairs.
         pictures: Whether examples were asked for.
+        stale: Entries of the quarantine that fit no image any more.
         faults: What to say of examples that could not be shown.
     """
 
@@ -49,6 +50,7 @@ class Content:
     bags: Sequence[BagExample]
     pairs: Sequence[PairExample]
     pictures: bool
+    stale: int
     faults: Sequence[str]
 
 
@@ -173,6 +175,12 @@ def _remarks(content: Content) -> list[str]:
         remarks.append(
             f"{count(statistics.quarantined, 'image')} in quarantine: counted in the tables, left "
             "out of the figures."
+        )
+    if content.stale:
+        fit = "fits" if content.stale == 1 else "fit"
+        remarks.append(
+            f"{count(content.stale, 'entry', 'entries')} of the list of broken images {fit} no "
+            "image of the archive any more."
         )
     if sizes.broken:
         first, why = sizes.first_broken[0]

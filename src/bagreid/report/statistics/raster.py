@@ -44,13 +44,13 @@ def png_file(figure: Figure) -> bytes:
     """
     whole = framed(figure)
     photos = any(isinstance(mark, Photo) for mark in figure.marks)
-    scale = (PHOTO_SCALE if photos else SCALE) * _SMOOTH
-    size = round(whole.width * scale), round(whole.height * scale)
-    canvas = Image.new("RGB", size, LIGHT["card"])
-    painter = _Painter(canvas, scale)
+    scale = PHOTO_SCALE if photos else SCALE
+    width, height = round(whole.width * scale), round(whole.height * scale)
+    canvas = Image.new("RGB", (width * _SMOOTH, height * _SMOOTH), LIGHT["card"])
+    painter = _Painter(canvas, scale * _SMOOTH)
     for mark in whole.marks:
         painter.paint(mark)
-    small = canvas.resize((size[0] // _SMOOTH, size[1] // _SMOOTH), Image.Resampling.BOX)
+    small = canvas.reduce(_SMOOTH)
     out = io.BytesIO()
     small.save(out, "PNG")
     return out.getvalue()

@@ -227,10 +227,20 @@ def test_the_verb_leaves_quarantined_images_out(tmp_path: Path) -> None:
     root = make_archive(tmp_path / "set")
     catalog = open_catalog(root)
     quarantine.add(catalog, {3: "cut"}, found_by="verify")
-    assert main(["stats", str(root), "--out", str(tmp_path / "out"), "--no-pictures"]) == 0
+    path = quarantine.quarantine_path(catalog)
+    entry = json.loads(path.read_text())
+    gone = entry | {"image": "sysu_train_set_all/0000000001/gone.jpg"}
+    path.write_text(f"{json.dumps(entry)}\n{json.dumps(gone)}\n")
+    command = ["stats", str(root), "--out", str(tmp_path / "out"), "--no-pictures"]
+    assert main(command) == 0
     told = json.loads((tmp_path / "out" / "stats.json").read_text())
-    assert told["quarantined"] == 1
+    assert (told["quarantined"], told["stale_quarantine_entries"]) == (1, 1)
     assert told["image_sizes"]["images"] == 79
+    page = Page(tmp_path / "out" / "stats.html")
+    assert "1 entry of the list of broken images fits no image of the archive any more" in page.text
+    assert main([*command, "--quarantine", "off"]) == 0
+    told = json.loads((tmp_path / "out" / "stats.json").read_text())
+    assert (told["quarantined"], told["image_sizes"]["images"]) == (0, 80)
 
 
 @pytest.mark.parametrize(
