@@ -18,6 +18,7 @@ from rich.table import Table
 from bagreid.catalog.checks import Status, Verdict, none_of, plural
 from bagreid.catalog.layouts.layout import relative
 from bagreid.catalog.survey import Survey, TarReport
+from bagreid.contracts import printable
 from bagreid.files import write_json
 from bagreid.shards.damage import TarDamage
 from bagreid.shards.header import BLOCK
@@ -67,12 +68,14 @@ class Report:
     """All that is said about an archive.
 
     Attributes:
-        survey: The archive.
+        root: The archive as the user named it: a folder or a URL.
+        survey: What is in it.
         why_whole: Why it should be the whole of SYSU-30k; None where it need not be.
         verdicts: What the checks say, by subject.
         decoded: What came out of decoding; None where nothing was decoded.
     """
 
+    root: str
     survey: Survey
     why_whole: str | None
     verdicts: tuple[Verdict, ...]
@@ -140,7 +143,7 @@ def print_report(console: Console, report: Report) -> None:
     """
     survey = report.survey
     assert survey.layout is not None, "what is no archive is refused"
-    console.print(f"[bold]{escape(str(survey.root))}[/]", soft_wrap=True)
+    console.print(f"[bold]{escape(report.root)}[/]", soft_wrap=True)
     console.print(f"{survey.layout.name}")
     if report.why_whole is not None:
         console.print(f"Held to SYSU-30k's published numbers: {report.why_whole}.\n")
@@ -192,21 +195,26 @@ def _print_details(console: Console, report: Report) -> None:
                 _print_verdict(console, verdict)
     assert report.survey.layout is not None
     for note in report.survey.findings.notes:
-        console.print(f"[yellow]note[/] {escape(note)}", soft_wrap=True)
+        console.print(f"[yellow]note[/] {_plain(note)}", soft_wrap=True)
 
 
 def _print_verdict(console: Console, verdict: Verdict) -> None:
     word = f"[{_COLOURS[verdict.status]}]{_WORDS[verdict.status]}[/]"
     title = f"[bold]{escape(verdict.what)}[/]"
-    console.print(f"{word} {title}: {escape(verdict.says)}.")
+    console.print(f"{word} {title}: {_plain(verdict.says)}.")
     for example in verdict.examples:
-        console.print(Padding(escape(example), (0, 0, 0, 4)))
+        console.print(Padding(_plain(example), (0, 0, 0, 4)))
     more = abs(verdict.difference or 0) - len(verdict.examples)
     if verdict.examples and more > 0 and len(verdict.examples) == 10:
         console.print(Padding(f"[dim]... and {more:,} more[/]", (0, 0, 0, 4)))
     if verdict.remedy:
         console.print(Padding(f"[dim]What to do:[/] {escape(verdict.remedy)}.", (0, 0, 0, 4)))
     console.print()
+
+
+def _plain(text: str) -> str:
+    """Names out of tars may hold brackets, line feeds and commands to the terminal."""
+    return escape(printable(text))
 
 
 def _print_decoded(console: Console, report: Report) -> None:
@@ -246,7 +254,7 @@ def write_report(path: Path, report: Report) -> None:
     counts = Counter(verdict.status for verdict in report.verdicts)
     data = {
         "schema": SCHEMA,
-        "root": str(survey.root),
+        "root": report.root,
         "layout": survey.layout.name if survey.layout else None,
         "status": "bad" if counts["bad"] else "note" if counts["note"] else "ok",
         "counts": {status: counts[status] for status in _WORDS},

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from bagreid.cli.parsing import parse_options
+from bagreid.cli.scan_progress import scan_progress
 from bagreid.contracts import BagreidError, QuarantineChoice
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ JOURNAL = "soundness.jsonl"
 class VerifyArgs:
     """What ``bagreid verify`` is asked."""
 
-    root: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="ROOT")]
-    """The archive: the outer or the inner folder, tars or extracted files, or a link to it."""
+    root: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ROOT")]
+    """The archive: the outer or the inner folder, tars or extracted files, or a link to it; or the
+    URL of a folder (http, s3 …), whose tars are then read from there."""
 
     images: int | Literal["all"] | None = None
     """Also decode this many images drawn from all tars, or every one; a stopped 'all' goes on where
@@ -94,7 +96,6 @@ def main(argv: Sequence[str], *, prog: str) -> int:
 
     from bagreid.catalog.checks import check_archive, why_whole
     from bagreid.catalog.survey import survey_archive
-    from bagreid.cli.scan_progress import scan_progress
     from bagreid.cli.verdicts import Report, pixel_verdict, print_report, write_report
 
     with scan_progress() as tell:
@@ -108,7 +109,9 @@ def main(argv: Sequence[str], *, prog: str) -> int:
     decoded = _decode(survey, args) if args.images is not None else None
     if decoded is not None:
         verdicts.append(pixel_verdict(survey, decoded))
-    report = Report(survey=survey, why_whole=why, verdicts=tuple(verdicts), decoded=decoded)
+    report = Report(
+        root=args.root, survey=survey, why_whole=why, verdicts=tuple(verdicts), decoded=decoded
+    )
     print_report(Console(highlight=False), report)
     if args.json is not None:
         write_report(args.json, report)

@@ -94,7 +94,9 @@ def test_the_table_fits_the_terminal(root: Path, width: int) -> None:
         found = tuple(check_archive(survey, full=full))
         said = io.StringIO()
         console = Console(file=said, width=width, highlight=False)
-        print_report(console, Report(survey, "--full says so" if full else None, found, None))
+        print_report(
+            console, Report(str(root), survey, "--full says so" if full else None, found, None)
+        )
         lines = said.getvalue().splitlines()
         assert max(map(len, lines[2:])) <= width
         for verdict in found:
@@ -158,6 +160,27 @@ def test_a_damaged_archive_is_decoded_as_far_as_it_goes(root: Path, tmp_path: Pa
     assert [entry["image"] for entry in report["decoded"]["broken"]] == [name]
     assert "not written, for the archive has no catalog yet" in report["decoded"]["quarantine"]
     assert "Quarantine: not written" in said
+
+
+def test_names_from_tars_cannot_command_the_terminal(root: Path) -> None:
+    evil = tarfile.TarInfo("../\x1b[31m[bold]\nevil.jpg")
+    with tarfile.open(root / TEST, "a") as tar:
+        tar.addfile(evil)
+    code, said = run(root)
+    assert code == 1
+    assert "\x1b" not in said
+    assert r"../\x1b[31m[bold]\nevil.jpg" in said
+
+
+def test_an_archive_behind_a_url_is_verified_too(root: Path, tmp_path: Path) -> None:
+    name = spoil(root)
+    words = (root.as_uri(), "--images", "all", "--workers", 0, "--json", tmp_path / "r.json")
+    assert run(*words)[0] == 1
+    report = json.loads((tmp_path / "r.json").read_text())
+    bad = [check["key"] for check in report["checks"] if check["status"] == "bad"]
+    assert bad == ["pixels.broken"]
+    assert report["root"] == root.as_uri()
+    assert [entry["image"] for entry in report["decoded"]["broken"]] == [name]
 
 
 def test_a_clean_sample_says_what_it_proves(root: Path) -> None:

@@ -43,7 +43,7 @@ def check(survey: Survey, full: bool) -> Iterator[Verdict]:
 
 def _is_packed(path: Path | None) -> bool:
     """A tar's problem is that it is compressed, or else that it is missing."""
-    return path is not None and not path.name.lower().endswith(".tar")
+    return path is not None and not path.name.lower().removesuffix(".url").endswith(".tar")
 
 
 def _parts(survey: Survey, full: bool) -> Verdict:
