@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint typecheck bench browser clean
+.PHONY: help install demo test lint typecheck bench fuzz browser clean
 
 help:  ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -35,6 +35,10 @@ bench: install  ## Run the benchmarks; results go to benchmarks/results
 	$(BIN)/python benchmarks/losses.py
 	$(BIN)/python benchmarks/ranking.py
 	$(BIN)/python benchmarks/weak_supervision.py
+
+fuzz: install  ## Fuzz the readers of tars, bag files and lists, FUZZ_SECONDS=60 each
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,fuzz]'
+	$(BIN)/python tests/fuzz/fuzz_all.py
 
 # The tests of the report want a real browser: Debian's, installed where that is allowed.
 browser:
