@@ -27,16 +27,14 @@ def url_of(root: Path | str) -> str | None:
         BagreidError: If it is a chain of URLs.
     """
     text = str(root)
+    if "::" in text and ":/" in text and not Path(root).exists():
+        raise BagreidError(
+            f"'{text}' is a chain of URLs, which would make copies of tars",
+            remedy="Name the URL of the folder itself",
+        )
     if isinstance(root, Path) and (match := _MANGLED.match(text)):
         if root.exists():
             return None
         slashes = ":///" if match[1].lower() == "file" else "://"
         text = match[1] + slashes + text[match.end() :]
-    if not _URL.match(text):
-        return None
-    if "::" in text:
-        raise BagreidError(
-            f"'{text}' is a chain of URLs, which would make copies of tars",
-            remedy="Name the URL of the folder itself",
-        )
-    return text.rstrip("/")
+    return text.rstrip("/") if _URL.match(text) else None
