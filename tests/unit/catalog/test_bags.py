@@ -298,6 +298,7 @@ def test_a_folder_that_is_absent_is_named(tmp_path: Path) -> None:
         (b"[] []", "byte 3: .*text behind the end of the list"),
         (b"[" + RAW + b", ]", "not JSON .(a comma stands before the end|.*trailing comma)"),
         (b"[,]", "not JSON"),
+        (b"[ , ] ", "not JSON"),
         (b"[1}", "not JSON"),
         (b'[{"x": NaN}]', "byte 7, in object 0: .*not JSON"),
         (b"[" + RAW + b',{"x": 3 4}]', f"byte {len(RAW) + 10}, in object 1: .*not JSON"),

@@ -141,7 +141,10 @@ class _Reader:
             grow = self.size
             if len(comma_V):
                 cut = int(comma_V[-1])
-                yield self._parse(self.text[:cut])
+                piece = self._parse(self.text[:cut])
+                if not piece.values:
+                    raise self._no_json("nothing stands before a comma", cut)
+                yield piece
                 self._drop(cut + 1)
             elif len(self.text) >= LARGEST_VALUE:
                 raise self._too_long()
