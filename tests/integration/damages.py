@@ -453,6 +453,12 @@ DAMAGES = [
         {"images.others": (1, 0)},
         harmless=True,
     ),
+    Damage(
+        "directories among the members (which is no damage)",
+        repack(PART2, add("sysu_train_set_all/0000000005", tarfile.DIRTYPE)),
+        {},
+        harmless=True,
+    ),
     # folders
     Damage(
         "a folder missing",

@@ -163,7 +163,7 @@ def table_row(damage: Damage, report: dict[str, Any], code: int) -> str:
     told = []
     for key, (here, expected) in found(report).items():
         check = checks[key]
-        numbers = f"{here:,}" + (f" for {expected:,}" if expected is not None else "")
+        numbers = f"{here:,}" + (f", not {expected:,}" if expected is not None else "")
         word = "" if check["status"] == "bad" else " (note)"
         example = check["examples"][0] if check["examples"] else check["says"]
         told.append(f"**{check['what']}**{word}: {numbers}: {example}")
@@ -173,7 +173,7 @@ def table_row(damage: Damage, report: dict[str, Any], code: int) -> str:
 
 def print_table() -> None:
     """Spoils an archive in all ways and prints what verify says."""
-    print("| damage | exit code | what verify says: here for expected, first example |")
+    print("| damage | exit code | what verify says: here, expected, first example |")
     print("|---|---|---|")
     with tempfile.TemporaryDirectory() as place:
         archive = Path(place) / "whole"

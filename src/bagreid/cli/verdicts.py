@@ -1,4 +1,20 @@
-"""Verdicts for people (one table, details below) and for programs (JSON)."""
+"""Verdicts for people (one table, details below) and for programs (JSON).
+
+The JSON, `bagreid.verify/1`, is one object:
+
+* `root`, `layout`: the archive as it was named, and how it lies there.
+* `status`: `ok`, `note` or `bad`, the worst of all checks; `counts`: how many checks came out as
+  each. The exit code is 1 if `status` is `bad`.
+* `full_set`, `full_set_because`: whether it was held to the published numbers, and why.
+* `checks`: for each `key` (`subject.what`, which stays the same over versions), `subject`, `what`
+  (a title), `status`, `here`, `expected` (null: any number is fine), `difference`, `published`
+  (null: nothing is), `says`, `examples` (ten at most), `remedy`.
+* `tars`: for each `path`, `side`, `bytes`, `images`, `damage`: null, or `message`, `position`,
+  `kind`, `byte`, `members` read whole, `last_good`, `missing_bytes`.
+* `notes`: choices that were made, such as of two bag files.
+* `decoded`: null, or `every`, `seed`, `images`, `resumed`, `quarantine` (what became of the list)
+  and `broken`: `image`, `file`, `offset` (first byte in `file`), `size`, `reason` of all of them.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -136,7 +137,12 @@ def _decode(survey: Survey, args: VerifyArgs) -> Decoded:
     total = len(members) if rows is None else len(rows)
     journal = Journal(cache_directory(survey.root, args.cache) / JOURNAL) if every else None
     with journal or nullcontext(), _decode_progress(total) as tell:
-        soundness = check_images(survey, rows, workers=workers, journal=journal, progress=tell)
+        try:
+            soundness = check_images(survey, rows, workers=workers, journal=journal, progress=tell)
+        except KeyboardInterrupt:
+            if every:
+                print("What was decoded so far is kept: run it again to go on.", file=sys.stderr)
+            raise
         told = _quarantine(survey, args, soundness)
         if journal is not None:
             journal.finish()

@@ -49,7 +49,8 @@ def check(survey: Survey, full: bool) -> Iterator[Verdict]:
         "bags.repeated",
         "bags named like another bag",
         bags.repeated_ids,
-        says=f"{plural(bags.repeated_ids, 'bag')} have the BagID of an earlier one; all are kept",
+        says=f"{plural(bags.repeated_ids, 'bag has', 'bags have')} the BagID of an earlier one; "
+        "all are kept",
         remedy=_FETCH,
         otherwise="note" if as_many else "bad",
     )
@@ -144,7 +145,7 @@ def _identities(survey: Survey, numbers: BagNumbers, there: IntArray) -> Verdict
         with_images = numbers.identities_of_bags_with(survey.folder_names)
         without = np.setdiff1d(bags.label, with_images)
         says = (
-            f"{plural(len(without), 'identity', 'identities')} stand only in bags none of whose "
+            f"{plural(len(without), 'identity', 'identities')} only in bags none of whose "
             "folders is there"
         )
     return none_of(
@@ -162,7 +163,7 @@ def _known_oddities(bags: BagFile, numbers: BagNumbers) -> Iterator[Verdict]:
         "bags.duplicates",
         "repetitions inside bags",
         merged,
-        says=f"{plural(bags.bags_merged, 'bag')} list identities or folders twice "
+        says=f"{plural(bags.bags_merged, 'bag')} with identities or folders listed twice "
         f"({bags.duplicate_labels:,} and {bags.duplicate_folders:,}), as the release is known to; "
         "they are merged",
         otherwise="note",

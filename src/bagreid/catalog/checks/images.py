@@ -27,7 +27,7 @@ def check(survey: Survey, full: bool) -> Iterator[Verdict]:  # noqa: ARG001 - ho
         "images.duplicates",
         "images found twice",
         twice,
-        says=f"{plural(twice, 'image')} come again, in the same file or in another: the first "
+        says=f"{plural(twice, 'image')} found again, in the same file or in another: the first "
         "place counts",
         examples=_lost(survey),
         remedy="If a train tar was downloaded twice under two names, remove one",
@@ -36,8 +36,8 @@ def check(survey: Survey, full: bool) -> Iterator[Verdict]:  # noqa: ARG001 - ho
         "images.unplaced",
         "images in no known folder",
         findings.unplaced,
-        says=f"{plural(findings.unplaced, 'image')} lie neither in a train folder nor under query/ "
-        "or gallery/, and are left out",
+        says=f"{plural(findings.unplaced, 'image')} neither in a train folder nor under query/ or "
+        "gallery/, and left out",
         examples=findings.first_unplaced,
         remedy="Move them where they belong, or fetch the tar again",
     )

@@ -69,7 +69,7 @@ def _both_ways(finding: ListFinding) -> Iterator[Verdict]:
         f"lists.{split}.repeated",
         f"{split} list: lines repeated",
         finding.repeated,
-        says=f"{plural(finding.repeated, 'line')} of {file} repeat an earlier one; each image "
-        "counts once",
+        says=f"{plural(finding.repeated, 'line')} of {file} like an earlier one; each image counts "
+        "once",
         otherwise="note",
     )

@@ -36,8 +36,8 @@ def check(survey: Survey, full: bool) -> Iterator[Verdict]:
         "test.names",
         "test images misnamed",
         survey.bad_test_names,
-        says=f"{plural(survey.bad_test_names, 'name')} of test images do not say who is seen by "
-        "which camera; those images are left out",
+        says=f"{plural(survey.bad_test_names, 'test image')} left out, for names must say who is "
+        "seen by which camera",
         examples=survey.first_bad_test_names,
         remedy=_REMEDY,
     )

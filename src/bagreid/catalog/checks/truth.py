@@ -37,7 +37,7 @@ def check(survey: Survey, full: bool) -> Iterator[Verdict]:  # noqa: ARG001 - SY
         "truth.absent",
         "lines of the truth without image",
         findings.truth_absent,
-        says=f"{plural(findings.truth_absent, 'line')} of the truth name no image of the archive",
+        says=f"{plural(findings.truth_absent, 'line')} without an image in the archive",
         remedy=_REMEDY,
     )
     yield none_of(
