@@ -49,6 +49,7 @@ def build_catalog(
         "schema": SCHEMA,
         "layout": layout.name,
         "shards": [relative(path, layout.root) for path in survey.shards],
+        "states": [tar.state for tar in survey.tars] + [None] * bool(layout.trees),
         "sides": [tar.side for tar in layout.tars],
         "loose": bool(survey.loose),
         "rows": np.bincount(survey.members.split, minlength=len(SPLITS)).tolist(),

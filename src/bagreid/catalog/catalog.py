@@ -56,6 +56,8 @@ class Catalog:
         self.findings = Findings.from_json(manifest["findings"])
         self.shards = [root / name for name in manifest["shards"]]
         self.sides: list[str] = manifest["sides"]
+        states = manifest.get("states") or [None] * len(self.shards)
+        self._states = [state and (state[0], state[1]) for state in states]
         self._loose: bool = manifest["loose"]
         self._ends: list[int] = np.cumsum([0, *manifest["rows"]]).tolist()
         self._places = open_places(directory)
@@ -181,8 +183,7 @@ class Catalog:
 
     def reader(self) -> CatalogReader:
         """A new reader for the bytes of images; it can be sent to other processes."""
-        names = read_table(self.directory, "loose").column("name") if self._loose else None
-        return CatalogReader(self.root, self.shards, names, self.directory)
+        return CatalogReader(self.root, self.shards, self._states, self.directory, self._loose)
 
     @cached_property
     def _reader(self) -> CatalogReader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from bagreid.catalog.store import read_table
 from bagreid.contracts import BagreidError
 from bagreid.shards import ShardReader
 from bagreid.shards.header import BLOCK
+from bagreid.shards.source import State
 
 
 class ImageReader(Protocol):
@@ -30,19 +32,26 @@ class CatalogReader:
     Args:
         root: The archive.
         shards: Files by shard number.
-        names: Names of the loose files, by number; None where there are none. The shard behind
-            all tars then stands for them, and an offset of `512 * n` for the n-th.
-        directory: The catalog that `names` comes from, to open it again in another process.
+        states: What identified the content of each when it was indexed.
+        directory: The catalog, which holds the names of loose files.
+        loose: Whether there are any: the shard behind all tars then stands for them, and an
+            offset of `512 * n` for the n-th.
     """
 
     def __init__(
-        self, root: Path, shards: Sequence[Path], names: pa.LargeStringArray | None, directory: Path
+        self,
+        root: Path,
+        shards: Sequence[Path],
+        states: Sequence[State | None],
+        directory: Path,
+        loose: bool,
     ) -> None:
         self._root = root
         self._shards = tuple(shards)
-        self._names = names
+        self._states = tuple(states)
         self._directory = directory
-        self._tars = ShardReader(self._shards)
+        self._loose = loose
+        self._tars = ShardReader(self._shards, self._states)
 
     def read(self, shard: int, offset: int, size: int) -> memoryview:
         """The bytes of one image.
@@ -58,7 +67,7 @@ class CatalogReader:
         Raises:
             BagreidError: If the file is gone or changed since it was indexed.
         """
-        if self._names is None or shard != len(self._shards) - 1:
+        if not self._loose or shard != len(self._shards) - 1:
             return self._tars.read(shard, offset, size)
         path = self._root / self.loose_name(offset // BLOCK)
         try:
@@ -78,23 +87,19 @@ class CatalogReader:
         Returns:
             Its name as stored.
         """
-        assert self._names is not None, "this archive has tars only"
         return str(self._names[number].as_py())
 
+    @cached_property
+    def _names(self) -> pa.LargeStringArray:
+        return read_table(self._directory, "loose").column("name")
+
     def close(self) -> None:
-        """Lets the memory maps go."""
+        """Lets maps and connections go."""
         self._tars.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        loose = self._names is not None
-        return _open_reader, (self._root, self._shards, loose, self._directory)
-
-
-def _open_reader(
-    root: Path, shards: tuple[Path, ...], loose: bool, directory: Path
-) -> CatalogReader:
-    names = read_table(directory, "loose").column("name") if loose else None
-    return CatalogReader(root, shards, names, directory)
+        made_of = (self._root, self._shards, self._states, self._directory, self._loose)
+        return CatalogReader, made_of
 
 
 def changed(path: Path, what: str) -> BagreidError:

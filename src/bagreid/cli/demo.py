@@ -73,7 +73,7 @@ def main(argv: Sequence[str], *, prog: str) -> int:
     )
     rows = _compare(config, catalog, args.work_dir, console)
     title = "bagreid demo" if args.root is None else f"bagreid demo on {root.name}"
-    write_comparison(rows, args.work_dir, root, title)
+    write_comparison(rows, args.work_dir, catalog.root, title)
     console.print(comparison_table(rows))
     report = write_report(args.work_dir)
     console.print(report.headline, highlight=False, soft_wrap=True)

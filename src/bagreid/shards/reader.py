@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bagreid.contracts import BagreidError
-from bagreid.shards.source import ByteSource, open_source
+from bagreid.shards.pointer import is_pointer
+from bagreid.shards.source import ByteSource, State, open_source
 
 
 class ShardReader:
@@ -15,15 +16,19 @@ class ShardReader:
     Local ones are mapped into memory and sliced without copying; of remote ones, each image is
     one ranged request.
 
-    A pickled reader carries its paths only and opens the files anew where it wakes up; the pages
-    of local files are shared by all processes of a machine.
+    A pickled reader carries its arguments only and opens the files anew where it wakes up; the
+    pages of local files are shared by all processes of a machine.
 
     Args:
         paths: Tars or pointers to them; `read` knows them by their position in this sequence.
+        states: What identified the content of each when it was indexed, where that is known: a
+            remote tar that is another by now is not read. (A local one may have been touched or
+            copied, and is told by its length.)
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], states: Sequence[State | None] | None = None) -> None:
         self.paths = tuple(paths)
+        self.states = tuple(states) if states is not None else (None,) * len(self.paths)
         self._sources: dict[int, ByteSource] = {}
 
     def read(self, shard: int, offset: int, size: int) -> memoryview:
@@ -38,11 +43,12 @@ class ShardReader:
             A read-only view of `size` bytes; it stays valid after `close`.
 
         Raises:
-            BagreidError: If the file is gone or ends before `offset + size`.
+            BagreidError: If the file is gone, is a remote one that changed, or ends before
+                `offset + size`.
         """
         source = self._sources.get(shard)
         if source is None:
-            source = self._sources[shard] = open_source(self.paths[shard])
+            source = self._sources[shard] = self._open(shard)
         if not 0 <= offset <= offset + size <= source.size:
             raise BagreidError(
                 f"the file holds {source.size:,} bytes and an image should end at "
@@ -52,6 +58,18 @@ class ShardReader:
                 remedy="It changed since it was indexed: run 'bagreid catalog' again",
             )
         return source.read(offset, size)
+
+    def _open(self, shard: int) -> ByteSource:
+        path, state = self.paths[shard], self.states[shard]
+        source = open_source(path)
+        if state is not None and is_pointer(path) and source.state != state:
+            source.close()
+            raise BagreidError(
+                f"{source.name} is not what was indexed (its size or ETag is another)",
+                path=path,
+                remedy="It changed: run 'bagreid catalog' again",
+            )
+        return source
 
     def close(self) -> None:
         """Lets maps and connections go; a map that is still looked at lives on as long."""
@@ -65,9 +83,9 @@ class ShardReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __getstate__(self) -> tuple[Path, ...]:
-        return self.paths
+    def __getstate__(self) -> tuple[tuple[Path, ...], tuple[State | None, ...]]:
+        return self.paths, self.states
 
-    def __setstate__(self, paths: tuple[Path, ...]) -> None:
-        self.paths = paths
+    def __setstate__(self, state: tuple[tuple[Path, ...], tuple[State | None, ...]]) -> None:
+        self.paths, self.states = state
         self._sources = {}

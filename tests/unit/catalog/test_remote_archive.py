@@ -216,13 +216,26 @@ def read_in_another_process(catalog: Catalog) -> list[tuple[str, bytes, int, int
     return everything(catalog)
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_workers_read_from_afar(web: FolderServer, cache: Path, method: str) -> None:
-    catalog = open_catalog(web.url, cache=cache, workers=2)
+@pytest.mark.parametrize(("method", "workers"), [("fork", 1), ("spawn", 2)])
+def test_workers_read_from_afar(web: FolderServer, cache: Path, method: str, workers: int) -> None:
+    catalog = open_catalog(web.url, cache=cache, workers=workers)
     expected = everything(catalog)
     with multiprocessing.get_context(method).Pool(1) as pool:
         assert pool.apply(read_in_another_process, (catalog,)) == expected
     assert everything(pickle.loads(pickle.dumps(catalog))) == expected  # noqa: S301
+
+
+@pytest.mark.parametrize("read_before", [False, True])
+def test_a_remote_tar_that_changed_is_not_read(
+    web: FolderServer, archive: Path, cache: Path, read_before: bool
+) -> None:
+    catalog = open_catalog(web.url, cache=cache)
+    if read_before:
+        catalog.read(0)
+    change(archive / "train/sysu_train_set_all_part1.tar")
+    with pytest.raises(BagreidError, match=r"part1\.tar.*(is not what was indexed|it changed)"):
+        catalog.read(1)
+    catalog.read(len(catalog) - 1)
 
 
 def test_a_server_that_does_not_list_is_told_apart(web: FolderServer, cache: Path) -> None:
