@@ -50,7 +50,8 @@ class Paths:
     def is_image(self) -> npt.NDArray[np.bool_]:
         """`(M,)` whether the name ends in .jpg or .jpeg and is no macOS `._` companion."""
         word = _words(self.data)
-        lower = np.uint64(0x2020202020202020)
+        # Lowers letters; the dot must stay out of it, for the same bit makes one of byte 14.
+        lower = np.uint64(0x2020202020202000)
         last_four = word[np.maximum(self.stop - 4, 0)] | lower
         jpg = (last_four ^ _word(b".jpg")) & np.uint64(0xFFFFFFFF) == 0
         last_five = word[np.maximum(self.stop - 5, 0)] | lower

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bagreid.catalog.names import hash_slices, parse_test_names, split_paths
@@ -27,6 +27,7 @@ def is_image(name: str) -> bool:
 
 @settings(deadline=None, max_examples=300)
 @given(names=texts)
+@example(names=["a/b\x0ejpg", "a/b\x0ejpeg"])
 def test_paths_equal_the_slow_twin(names: list[str]) -> None:
     paths = split_paths(pa.array(names, pa.large_string()))
     assert [paths.text(row) for row in range(len(names))] == names
