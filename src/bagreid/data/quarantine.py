@@ -107,14 +107,14 @@ class BrokenImages:
 
     def opening(self) -> str | None:
         """What to tell people before the run; None where there is nothing to tell."""
-        if not self.listed and not self.stale:
-            return None
-        are = "is" if len(self.listed) == 1 else "are"
-        text = f"{_images(len(self.listed))} known to be broken {are} not read (list: {self.path})"
+        told = []
+        if self.listed:
+            are = "is" if len(self.listed) == 1 else "are"
+            told = [f"{_images(len(self.listed))} known to be broken {are} not read"]
         if self.stale:
-            of = "entry" if self.stale == 1 else "entries"
-            text += f"; {self.stale:,} {of} of it passed over, for the image changed or is gone"
-        return f"{text}."
+            of = "1 entry is" if self.stale == 1 else f"{self.stale:,} entries are"
+            told.append(f"{of} passed over, for the image changed or is gone")
+        return f"{'; '.join(told)} (list: {self.path})." if told else None
 
     def closing(self) -> str | None:
         """What to tell people after the run; None where nothing was found."""

@@ -140,6 +140,18 @@ def test_quarantined_images_are_not_shown(make_catalog: Maker) -> None:
     assert replaced == quarantine
 
 
+def test_batches_are_the_same_whenever_the_damage_was_found(make_catalog: Maker) -> None:
+    """In the run itself, before it, or some before and some in it."""
+    catalog = make_catalog(break_some)
+    plan = plan_of(catalog)
+    made = [
+        list(loader.bag_loader(catalog, plan, AUGMENT, seed=1, epoch=0, quarantine=known))
+        for known in ((), BROKEN, {2, 11, 14})
+    ]
+    for batches in zip(*made, strict=True):
+        assert all(equal(batches[0], other) for other in batches[1:])
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_loading_leaves_the_global_generator_alone(make_catalog: Maker, workers: int) -> None:
     catalog = make_catalog()
