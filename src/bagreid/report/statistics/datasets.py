@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from bagreid.catalog.published import PUBLISHED
 from bagreid.catalog.statistics import Statistics
-from bagreid.report.wording import listed
 
 HERE = "this archive"
 """How the archive at hand is called beside the others."""
@@ -126,8 +125,3 @@ def this_archive(statistics: Statistics) -> DataSet:
         test_identities=statistics.test_identities,
         test_images=statistics.test_images,
     )
-
-
-def camera_names(statistics: Statistics) -> str:
-    """The cameras of the test set in words: ``1 and 2``."""
-    return listed([str(camera) for camera in statistics.camera_numbers])

@@ -200,7 +200,7 @@ def bag_figure(examples: Sequence[BagExample]) -> Figure:
         rows += [[example.name, example.label, image] for image in example.images]
     return Figure(
         name="figure2a-bags",
-        title="Bags and their labels",
+        title="Figure 2 (a): bags and their labels",
         note="Each row is part of one bag. Its label says who may be in it, not who is where. "
         f"{NOTICE}",
         description="; ".join(f"Bag {e.name}: {e.note}, label {e.label}" for e in examples),
@@ -240,7 +240,7 @@ def pair_figure(examples: Sequence[PairExample]) -> Figure:
             marks.append(below)
     return Figure(
         name="figure2b-pairs",
-        title="Test pairs: a query and its match",
+        title="Figure 2 (b): test pairs, a query and its match",
         note="Left what is asked, right what should be found among all gallery images; c is the "
         f"camera. {NOTICE}",
         description="; ".join(f"{e.person}, query and match" for e in examples),

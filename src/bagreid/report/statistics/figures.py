@@ -40,7 +40,7 @@ def figure_1a(statistics: Statistics) -> Figure | None:
         kinds.append(Kind(name="others", tally=Tally.of([rest]), tone="s4"))
     words = Words(
         name="figure1a-bags",
-        title="Bags by the number of their images",
+        title="Figure 1 (a): bags by the number of their images",
         note="Published for SYSU-30k: most bags hold near 500 images, some up to 10,000.",
         values="images in the bag",
         things="bags",
@@ -55,7 +55,7 @@ def figure_1b(statistics: Statistics) -> Figure:
     sets = (*PUBLISHED_SETS, this_archive(statistics))
     return comparison(
         "figure1b-images",
-        "Images, in all and for testing",
+        "Figure 1 (b): images, in all and for testing",
         "Test parts where a set fixes one split.",
         "images",
         [Entry(name=s.name, total=s.images, test=s.test_images) for s in sets],
@@ -67,7 +67,7 @@ def figure_1c(statistics: Statistics) -> Figure:
     sets = (*PUBLISHED_SETS, this_archive(statistics))
     return comparison(
         "figure1c-identities",
-        "People, in all and for testing",
+        "Figure 1 (c): people, in all and for testing",
         "Identities that carry a number; distractors have none.",
         "people",
         [Entry(name=s.name, total=s.identities, test=s.test_identities) for s in sets],
