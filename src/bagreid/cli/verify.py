@@ -136,16 +136,16 @@ def _decode(survey: Survey, args: VerifyArgs) -> Decoded:
         rows = choose_sample(members.shard, args.images, args.seed)
     total = len(members) if rows is None else len(rows)
     journal = Journal(cache_directory(survey.root, args.cache) / JOURNAL) if every else None
-    with journal or nullcontext(), _decode_progress(total) as tell:
-        try:
+    try:
+        with journal or nullcontext(), _decode_progress(total) as tell:
             soundness = check_images(survey, rows, workers=workers, journal=journal, progress=tell)
-        except KeyboardInterrupt:
-            if every:
-                print("What was decoded so far is kept: run it again to go on.", file=sys.stderr)
-            raise
-        told = _quarantine(survey, args, soundness)
-        if journal is not None:
-            journal.finish()
+            told = _quarantine(survey, args, soundness)
+            if journal is not None:
+                journal.finish()
+    except KeyboardInterrupt:
+        if every:
+            print("What was decoded so far is kept: run it again to go on.", file=sys.stderr)
+        raise
     return Decoded(soundness=soundness, every=every, seed=args.seed, quarantine=told)
 
 
