@@ -283,6 +283,16 @@ def test_an_archive_of_pointers_is_shrunk_to_one_of_tars(source: Path, tmp_path:
     assert files(tmp_path / "newer") == files(tmp_path / "new")
 
 
+def test_an_archive_behind_a_url_is_shrunk_onto_the_disk(source: Path, tmp_path: Path) -> None:
+    shrink(source, tmp_path / "new")
+    summary = shrink_archive(source.as_uri(), tmp_path / "newer", EDGE, workers=0)
+    assert files(tmp_path / "newer") == files(tmp_path / "new")
+    record = json.loads((tmp_path / "newer" / "shrink" / "record.json").read_text())
+    assert record["source"] == source.as_uri()
+    again = shrink_archive(source.as_uri(), tmp_path / "newer", EDGE, workers=0)
+    assert again.earlier == again.total == summary.total
+
+
 def test_what_is_too_large_for_a_picture_is_copied_piecewise(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

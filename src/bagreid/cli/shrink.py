@@ -33,8 +33,9 @@ def _cores() -> int:
 class ShrinkArgs:
     """What ``bagreid shrink`` is asked."""
 
-    src: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SRC")]
-    """The archive's folder, its images in tars; or a single tar. It is only read."""
+    src: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SRC")]
+    """The archive's folder, its images in tars, or the URL of one; or a single tar. It is only
+    read."""
 
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     """Where the new one goes: a new folder, or the one in which an earlier run was stopped. For a
@@ -147,11 +148,13 @@ class _Shrinking:
         for line in self._progress.tasks:
             self._progress.remove_task(line.id)
         task = self._progress.add_task("shrinking", total=total, completed=earlier.read, said="")
-        began = time.monotonic()
+        first: list[tuple[float, int]] = []
 
         def tell(tally: Tally) -> None:
-            seconds = max(time.monotonic() - began, 1e-3)
-            rate = (tally.images - earlier.images) / seconds
+            if not first:
+                first.append((time.monotonic(), tally.images))
+            began, images = first[0]  # not before: the workers took their time to start
+            rate = (tally.images - images) / max(time.monotonic() - began, 1e-3)
             said = f"{rate:,.0f} images/s, {_bytes(tally.read)} in, {_bytes(tally.written)} out,"
             self._progress.update(task, completed=tally.read, said=said)
 
@@ -182,7 +185,7 @@ def _print_counts(console: Console, summary: ShrinkSummary) -> None:
     }
     always = {"images", "shrunk", "copied, for they are small enough"}
     always.add("copied, for they are broken")
-    table = Table(title=f"{summary.out}", title_justify="left", title_style="bold")
+    table = Table(title=f"{summary.out}", title_justify="left", show_header=False)
     table.add_column("", overflow="fold")
     table.add_column("", justify="right")
     for name, count in counts.items():
@@ -228,13 +231,15 @@ def _print_notes(console: Console, summary: ShrinkSummary) -> None:
 
 
 def _write_json(path: Path, summary: ShrinkSummary) -> None:
+    from bagreid.catalog.remote import source_of
+
     def numbers(tally: Tally) -> dict[str, int]:
         return {"images": tally.images, **asdict(tally)}
 
     names = [pair.name for pair in summary.plan.tars]
     data = {
         "schema": "bagreid.shrink-report/1",
-        "source": str(summary.plan.source),
+        "source": source_of(summary.plan.source),
         "out": str(summary.out),
         "total": numbers(summary.total),
         "earlier": numbers(summary.earlier),

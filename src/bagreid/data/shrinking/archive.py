@@ -13,11 +13,12 @@ from typing import Any
 
 from bagreid.catalog.hold import hold_archive
 from bagreid.catalog.members import BuildProgress
+from bagreid.catalog.remote import local_root
 from bagreid.catalog.scanning import scan_tars
 from bagreid.catalog.store import cache_directory
 from bagreid.data.shrinking.broken import known_broken, quarantine_broken
 from bagreid.data.shrinking.config import ShrinkConfig
-from bagreid.data.shrinking.job import Job
+from bagreid.data.shrinking.job import Job, present_state
 from bagreid.data.shrinking.journal import Note, Standing
 from bagreid.data.shrinking.plan import Pair, ShrinkPlan, make_plan
 from bagreid.data.shrinking.pool import shrink_in_order
@@ -76,7 +77,7 @@ class ShrinkSummary:
 
 
 def shrink_archive(
-    source: Path,
+    source: Path | str,
     out: Path,
     config: ShrinkConfig,
     *,
@@ -88,7 +89,8 @@ def shrink_archive(
     """Writes an archive again with smaller images; goes on where an earlier run was stopped.
 
     Args:
-        source: An archive's folder, or a single tar. It is opened for reading only.
+        source: An archive's folder (or the URL of one), or a single tar. It is opened for reading
+            only.
         out: Where the new one goes.
         config: Size and quality.
         workers: Processes that shrink; 0: this one does. The bytes are the same whatever their
@@ -104,7 +106,7 @@ def shrink_archive(
         BagreidError: If the source is damaged (nothing is written then) or changes, or the place
             cannot be written.
     """
-    plan = make_plan(source, out)
+    plan = make_plan(local_root(source, cache=cache), out)
     now = describe(plan, config)
     record = read_record(plan)
     if record is None:
@@ -139,7 +141,13 @@ def _scan(plan: ShrinkPlan, cache: Path | None, progress: BuildProgress | None) 
     """Makes sure that all tars are whole; for each, how many bytes lie behind its end."""
     if plan.layout is None:
         (pair,) = plan.tars
-        return {pair.name: scan_tar(pair.source).bytes_after_end}
+        size = present_state(pair.source)[0]
+
+        def tell(members: int, passed: int) -> None:
+            if progress is not None:
+                progress(pair.source, members, passed, size)
+
+        return {pair.name: scan_tar(pair.source, progress=tell).bytes_after_end}
     directory = cache_directory(plan.layout.root, cache)
     with hold_archive(directory) as hold:
         pieces = scan_tars(plan.layout, directory, hold, workers=None, progress=progress)

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from bagreid.catalog.remote import source_of
 from bagreid.contracts import BagreidError
 from bagreid.data.shrinking.config import ShrinkConfig
 from bagreid.data.shrinking.job import present_state, state_change
@@ -46,7 +47,7 @@ def describe(plan: ShrinkPlan, config: ShrinkConfig) -> dict[str, Any]:
     """
     return {
         "schema": SCHEMA,
-        "source": str(plan.source),
+        "source": source_of(plan.source),
         "settings": {name.replace("_", "-"): value for name, value in asdict(config).items()},
         "made_with": {name: version(name) for name in _LIBRARIES},
         "tars": {pair.name: _tar_state(pair.source) for pair in plan.tars},
