@@ -282,7 +282,7 @@ class Catalog:
     def _place(self, row: int) -> tuple[int, int, int]:
         """Shard, offset and size of one image."""
         row = range(len(self))[row]
-        return int(self.shard[row]), *self._places.find(row)
+        return self.shard.one(row), *self._places.find(row)
 
     def _is_loose(self, shard: int) -> bool:
         return self._loose and shard == len(self.shards) - 1

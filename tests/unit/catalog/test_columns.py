@@ -107,6 +107,7 @@ def test_places_survive_the_disk(
     assert (offset.tolist(), many.tolist()) == ((512 * block).tolist(), size.tolist())
     runs = RunColumn(len(images), tables["runs"]["start"], tables["runs"]["shard"])
     assert runs.tolist() == shard.tolist()
+    assert [runs.one(row) for row in range(len(images))] == shard.tolist()
     assert tables["tests"]["identity"].tolist() == shard[train:].tolist()
 
 
