@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from fuzz_target import Mutate, Target, result_or_error, scratch_file
+from fuzz_target import Target, result_or_error, scratch_file, word_mutation
 
 from bagreid.catalog.bags import BagFile, make_bag_table, read_bag_file
 from twins import BAG_COUNTS, BagRow, RefusedError, bag_twin
@@ -94,31 +94,11 @@ WORDS = [
 ]  # fmt: skip
 
 
-def mutate(data: bytes, largest: int, seed: int, mutate: Mutate) -> bytes:
-    """Half of the time a word of the format is put somewhere, or a part moved."""
-    rng = np.random.default_rng(seed)
-    if rng.random() < 0.5 or not data:
-        return mutate(data, largest)
-    raw = bytearray(data)
-    for _ in range(int(rng.integers(1, 4))):
-        at, stop = sorted(rng.integers(0, len(raw) + 1, 2).tolist())
-        kind = rng.integers(0, 4)
-        if kind == 0:
-            raw[at:at] = WORDS[rng.integers(len(WORDS))]
-        elif kind == 1:
-            raw[at : min(stop, at + 8)] = WORDS[rng.integers(len(WORDS))]
-        elif kind == 2:
-            raw[at:at] = raw[at:stop][:200]
-        else:
-            del raw[at : min(stop, at + 40)]
-    return bytes(raw[:largest])
-
-
 TARGET = Target(
     name="bags",
     check=check,
     seeds=seeds,
-    mutate=mutate,
+    mutate=word_mutation(WORDS),
     lines_of=tuple(
         f"bagreid.catalog.bags.{part}"
         for part in ("json_list", "columns", "faults", "file", "table")

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Literal
 from unittest import mock
 
 import numpy as np
 import pyarrow as pa
-from fuzz_target import Target, result_or_error, scratch_file
+from fuzz_target import Target, result_or_error, scratch_file, word_mutation
 
 from bagreid.catalog import lists
-from bagreid.catalog.names import split_paths
+from bagreid.catalog.names import parse_test_names, split_paths
 from twins import RefusedError, by_tail, list_twin
 
-PIECES = (1, 20, 4 << 20)
+PIECES = (16, 100, 4 << 20)
 SPLITS: tuple[Literal["query", "gallery"] | None, ...] = (None, "query", "gallery")
 
 
@@ -36,6 +37,7 @@ def check(data: bytes) -> None:
 def check_names(read: lists.NameList, expected: list[str]) -> None:
     different = by_tail(expected)
     assert (read.lines, read.repeated) == (len(expected), len(expected) - len(different))
+    check_paths(expected)
     assert read.names(np.arange(len(read.keys))) == list(different.values())
     images = [*list(different.values())[::-2], "a/strange.jpg"]
     keys = split_paths(pa.array(images, pa.large_string())).keys()
@@ -45,6 +47,34 @@ def check_names(read: lists.NameList, expected: list[str]) -> None:
         tail = "/".join(image.split("/")[-2:])
         assert at == (order.index(tail) if tail in different else -1)
     assert np.array_equal(np.flatnonzero(present), np.unique(place[place >= 0]))
+
+
+def check_paths(names: list[str]) -> None:
+    """What the paths of images say."""
+    array = pa.array(names, pa.large_string())
+    run, directories = split_paths(array).directories()
+    assert [directories[at] for at in run.tolist()] == [name.rpartition("/")[0] for name in names]
+    pid, camera, good = parse_test_names(array)
+    for row, name in enumerate(names):
+        found = test_name_twin(name.rpartition("/")[2])
+        assert bool(good[row]) == (found is not None), name
+        assert found is None or found == (pid[row], camera[row]), name
+
+
+def test_name_twin(file: str) -> tuple[int, int] | None:
+    parts = re.fullmatch(r"(-1|[0-9]+|0+others)_c([0-9]+)_[0-9]+\.(?i:jpe?g)", file)
+    if parts is None:
+        return None
+    pid = -1000 if parts[1].endswith("others") else int(parts[1])
+    return (pid, int(parts[2])) if pid < 2**31 and int(parts[2]) < 2**15 else None
+
+
+WORDS = [
+    b"sysu_train_set_all/", b"sysu_test_set_all/", b"query/", b"gallery/", b"0000000001/", b"/",
+    b"1.jpg", b".jpg", b".JPEG", b"._", b".", b"..", b" 7", b" -1", b"\t", b"\n", b"\r\n", b"\n\n",
+    b"a/b.jpg\n", b"_c1_", b"_c32768_", b"0000others", b"2147483648", b"-1_c1_1.jpg", b"\0",
+    b"\xff",    b"\xc3\xa9", b"\xe2\x80\xa8", b"\xef\xbb\xbf", b"\x0c", b"\x0b", b"\x1c",
+]  # fmt: skip
 
 
 def seeds() -> Iterator[bytes]:
@@ -73,6 +103,7 @@ TARGET = Target(
     name="lists",
     check=check,
     seeds=seeds,
+    mutate=word_mutation(WORDS),
     lines_of=("bagreid.catalog.lists", "bagreid.catalog.names"),
     largest=5000,
 )

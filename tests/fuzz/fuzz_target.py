@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +16,9 @@ from bagreid.contracts import BagreidError
 
 Mutate = Callable[[bytes, int], bytes]
 """libFuzzer's own mutation: (data, largest size) to data."""
+
+Mutation = Callable[[bytes, int, int, Mutate], bytes]
+"""(data, largest size, seed, libFuzzer's own mutation) to data."""
 
 MEMORY_DISK = Path("/dev/shm")  # noqa: S108 - only where it is there, and in an own folder
 
@@ -31,8 +35,7 @@ class Target:
         check: Takes any bytes; raises where the parser does what it must not do.
         seeds: Inputs to begin with.
         lines_of: Modules whose lines the run should reach.
-        mutate: Changes an input as (data, largest size, seed, libFuzzer's mutation) to data; None
-            leaves it to libFuzzer.
+        mutate: Changes an input; None leaves it to libFuzzer.
         largest: Longest input in bytes.
     """
 
@@ -40,7 +43,7 @@ class Target:
     check: Callable[[bytes], None]
     seeds: Callable[[], Iterator[bytes]]
     lines_of: tuple[str, ...]
-    mutate: Callable[[bytes, int, int, Mutate], bytes] | None = None
+    mutate: Mutation | None = None
     largest: int = 4096
 
 
@@ -68,6 +71,30 @@ def check_error(error: BagreidError) -> None:
     assert len(said) < 1200, said
     assert error.path is not None, said
     assert error.position is not None, said
+
+
+def word_mutation(words: Sequence[bytes]) -> Mutation:
+    """A mutation that half of the time puts a word of the format somewhere, or moves a part."""
+
+    def change(data: bytes, largest: int, seed: int, mutate: Mutate) -> bytes:
+        rng = random.Random(seed)
+        if rng.random() < 0.5 or not data:
+            return mutate(data, largest)
+        raw = bytearray(data)
+        for _ in range(rng.randrange(1, 4)):
+            at, stop = sorted((rng.randrange(len(raw) + 1), rng.randrange(len(raw) + 1)))
+            kind = rng.randrange(4)
+            if kind == 0:
+                raw[at:at] = rng.choice(words)
+            elif kind == 1:
+                raw[at : min(stop, at + 8)] = rng.choice(words)
+            elif kind == 2:
+                raw[at:at] = raw[at:stop][:200]
+            else:
+                del raw[at : min(stop, at + 40)]
+        return bytes(raw[:largest])
+
+    return change
 
 
 @cache

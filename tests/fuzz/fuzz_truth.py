@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
-from fuzz_target import Target, result_or_error, scratch_file
+from fuzz_target import Target, result_or_error, scratch_file, word_mutation
 
 from bagreid.catalog.names import split_paths
 from bagreid.catalog.truth import read_truth
@@ -48,10 +48,16 @@ def seeds() -> Iterator[bytes]:
     )  # fmt: skip
 
 
+WORDS = [
+    b"image", b"person_id", b",", b'"', b'""', b"\n", b"\r", b"1", b"-1", b"99999999999", b"1.0",
+    b"NaN", b"null", b" ", b"\xff", b"\0", *(f"{name},9\n".encode() for name in [*TRAIN, *TEST]),
+]  # fmt: skip
+
 TARGET = Target(
     name="truth",
     check=check,
     seeds=seeds,
-    lines_of=("bagreid.catalog.truth", "bagreid.catalog.names"),
+    mutate=word_mutation(WORDS),
+    lines_of=("bagreid.catalog.truth",),
     largest=2048,
 )
