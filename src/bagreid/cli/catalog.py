@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -78,9 +78,10 @@ def main(argv: Sequence[str], *, prog: str) -> int:
     _print_counts(console, catalog)
     _print_lists(console, catalog.findings)
     _print_oddities(console, catalog)
+    listed = _print_quarantine(console, catalog)
     console.print(f"catalog: {catalog.directory}", style="dim", soft_wrap=True)
     if args.json is not None:
-        _write_json(args.json, catalog)
+        _write_json(args.json, catalog, listed)
     return 0
 
 
@@ -183,12 +184,12 @@ def _print_oddities(console: Console, catalog: Catalog) -> None:
 
 
 def _print_duplicates(console: Console, findings: Findings) -> None:
-    if not findings.duplicates:
-        return
-    table = _table("Images found twice", "used from", "left out of", "images", "such as")
     for entry in findings.duplicates:
-        table.add_row(entry.used, entry.left, f"{entry.images:,}", entry.example)
-    console.print(table)
+        console.print(
+            f"{entry.left} holds {entry.images:,} image{'s'[: entry.images > 1]} that {entry.used} "
+            f"holds already, such as {entry.example}",
+            soft_wrap=True,
+        )
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -207,7 +208,7 @@ def _first(console: Console, what: str, names: Sequence[str], total: int) -> Non
             console.print(f"  {name}", soft_wrap=True)
 
 
-def _write_json(path: Path, catalog: Catalog) -> None:
+def _write_json(path: Path, catalog: Catalog, quarantine: dict[str, Any]) -> None:
     from bagreid.catalog.published import count_all, is_full_set
 
     data = {
@@ -219,5 +220,6 @@ def _write_json(path: Path, catalog: Catalog) -> None:
         "counts": [asdict(count) for count in count_all(catalog)],
         "test_protocol": asdict(catalog.test_protocol()),
         "findings": catalog.findings.to_json(),
+        "quarantine": quarantine,
     }
     write_json(path, data)

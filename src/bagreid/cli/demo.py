@@ -120,7 +120,7 @@ def _configure(args: DemoArgs, root: Path, catalog: Catalog) -> RunConfig:
 
 def _compare(config: RunConfig, catalog: Catalog, work_dir: Path, console: Console) -> list[Row]:
     from bagreid.data.quarantine import BrokenImages
-    from bagreid.experiment import histogram_row, stage, trained_row, untrained_row
+    from bagreid.experiment import histogram_row, say, stage, trained_row, untrained_row
     from bagreid.recipes import with_method
 
     work_dir.mkdir(parents=True, exist_ok=True)
@@ -128,6 +128,7 @@ def _compare(config: RunConfig, catalog: Catalog, work_dir: Path, console: Conso
         known = BrokenImages.open(catalog, config.data.quarantine, "demo")
         weak = [histogram_row(known, work_dir, config)]
         weak.append(untrained_row(known, work_dir, config))
+        say(console, known.closing())
     with stage(console, "2  DGL from bag labels"):
         ours = trained_row(config, work_dir, console, "dgl", "DGL (ours)", "bag labels")
     rows = [ours]

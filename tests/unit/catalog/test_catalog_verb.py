@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sample_archives import Contents, write_tar
 
-from bagreid.catalog import open_catalog
+from bagreid.catalog import open_catalog, quarantine
 from bagreid.catalog import published as published_module
 from bagreid.catalog.published import PUBLISHED, count_all, is_full_set
 from bagreid.cli.main import main
@@ -105,3 +105,29 @@ def test_differences_are_shown_where_the_set_is_meant_to_be_whole(
     assert "+4" in out
     assert "none" in out
     assert "Not the full set" not in out
+
+
+def test_images_known_to_be_broken_are_counted(
+    archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache, out_file = tmp_path / "cache", tmp_path / "out.json"
+    catalog = open_catalog(archive, cache=cache)
+    _, out, _ = run(capsys, archive, "--cache", cache, "--json", out_file)
+    assert "Known to be" not in out
+    assert json.loads(out_file.read_text())["quarantine"]["images"] == 0
+    path = quarantine.add(catalog, {1: "cut", 4: "cut"}, found_by="verify").path
+    _, out, _ = run(capsys, archive, "--cache", cache, "--json", out_file)
+    assert (
+        f"Known to be broken, and not read by any run: 2 images (found by verify: 2). List: {path}"
+        in out
+    )
+    told = json.loads(out_file.read_text())["quarantine"]
+    assert told == {"path": str(path), "images": 2, "stale": 0}
+    path.write_bytes(path.read_bytes().replace(b'"size":', b'"size":9', 1))
+    _, out, _ = run(capsys, archive, "--cache", cache)
+    assert "1 images (found by verify: 1); entries passed over as stale: 1." in out
+    path.write_text("{}\n")
+    code, out, _ = run(capsys, archive, "--cache", cache, "--json", out_file)
+    assert code == 0
+    assert f"The quarantine cannot be used: {path}, line 1: the line lacks image" in out
+    assert "lacks image" in json.loads(out_file.read_text())["quarantine"]["error"]
