@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -190,6 +191,29 @@ def _print_duplicates(console: Console, findings: Findings) -> None:
             f"holds already, such as {entry.example}",
             soft_wrap=True,
         )
+
+
+def _print_quarantine(console: Console, catalog: Catalog) -> dict[str, Any]:
+    """Counts the images known to be broken; returns the counts for the JSON file."""
+    from bagreid.catalog import quarantine
+
+    path = quarantine.quarantine_path(catalog)
+    try:
+        listed = quarantine.load(catalog)
+        matches = listed.matches(catalog)
+    except BagreidError as error:
+        console.print(f"The quarantine cannot be used: {error}", style="yellow", soft_wrap=True)
+        return {"path": str(path), "error": str(error)}
+    stale = len(listed) - len(matches)
+    if listed:
+        finders = Counter(entry.found_by for entry in matches.values())
+        found = ", ".join(f"found by {finder}: {n:,}" for finder, n in finders.most_common())
+        told = f"{len(matches):,} images" + (f" ({found})" if found else "")
+        told += f"; entries passed over as stale: {stale:,}" if stale else ""
+        console.print(
+            f"Known to be broken, and not read by any run: {told}. List: {path}", soft_wrap=True
+        )
+    return {"path": str(path), "images": len(matches), "stale": stale}
 
 
 def _table(title: str, *columns: str) -> Table:
