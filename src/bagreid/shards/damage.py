@@ -100,8 +100,9 @@ def foreign(beginning: bytes) -> tuple[DamageKind, str, str] | None:
     Returns:
         Kind of damage, what is wrong, and the remedy; None where the bytes tell nothing.
     """
+    text = beginning.removeprefix(b"\xef\xbb\xbf").lstrip()
     for magic, (kind, what, remedy) in _FOREIGN.items():
-        if beginning.startswith(magic):
+        if beginning.startswith(magic) or (magic == b"<" and text.startswith(magic)):
             return (
                 kind,
                 f"this is no plain tar but {what}",

@@ -70,7 +70,9 @@ def twin(raw: bytes) -> list[tuple[str, int, int]]:
 
 
 part = st.text(
-    st.characters(blacklist_characters="/\0\n", blacklist_categories=("Cs",)), min_size=1
+    # A header that begins with < and is cut after some bytes could as well be a web page.
+    st.characters(blacklist_characters="/\0\n<", blacklist_categories=("Cs",)),
+    min_size=1,
 ).filter(lambda text: text not in {".", ".."})
 names = st.lists(part, min_size=1, max_size=6).map("/".join)
 tars = st.builds(
@@ -88,7 +90,7 @@ tars = st.builds(
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(raw=tars, data=st.data())
 def test_a_cut_keeps_what_is_whole_and_says_what_is_missing(
     tmp_path_factory: pytest.TempPathFactory, raw: bytes, data: st.DataObject
@@ -119,7 +121,7 @@ def test_a_cut_keeps_what_is_whole_and_says_what_is_missing(
         assert damage.missing_bytes > 0
 
 
-@settings(max_examples=150)
+@settings(max_examples=100)
 @given(raw=tars, data=st.data())
 def test_a_wrong_byte_leaves_all_members_before_it(
     tmp_path_factory: pytest.TempPathFactory, raw: bytes, data: st.DataObject
@@ -156,6 +158,7 @@ def test_no_end_mark_loses_no_member(tmp_path: Path) -> None:
         (b"BZh9" + bytes(9000), "compressed", 0),
         (b"\x28\xb5\x2f\xfd", "compressed", 0),
         (b"<!DOCTYPE html><title>Quota exceeded</title>", "not a tar", 0),
+        (b"\xef\xbb\xbf\n<html>", "not a tar", 0),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "not a tar", 0),
         (b"\xff\xd8\xff\xe0" + b"1" * 2000, "not a tar", 0),
         (b"x" * 100, "cut in header", 100),
