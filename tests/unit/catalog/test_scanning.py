@@ -136,6 +136,19 @@ def test_a_damaged_scan_is_done_again(root: Path, tmp_path: Path, junk: bytes | 
     assert [columns(piece) for piece in again] == [columns(piece) for piece in first]
 
 
+def test_a_scan_with_a_hole_is_done_again(root: Path, tmp_path: Path) -> None:
+    """As a power cut leaves it: the right length, and zeros where nothing was written yet."""
+    first = scan(root, tmp_path / "place")
+    for path in (tmp_path / "place/scans").iterdir():
+        raw = bytearray(path.read_bytes())
+        keys = raw.find(first[0].key.tobytes()[:16])
+        start = keys if keys >= 0 else len(raw) // 2
+        raw[start : start + 64] = bytes(64)
+        path.write_bytes(raw)
+    again = scan(root, tmp_path / "place")
+    assert [columns(piece) for piece in again] == [columns(piece) for piece in first]
+
+
 def test_a_damaged_tar_is_kept_as_it_is_found(root: Path, tmp_path: Path) -> None:
     tar = root / "train/sysu_train_set_all_part3.tar"
     tar.write_bytes(tar.read_bytes()[: 512 * 2 * 10 + 700])
