@@ -168,7 +168,7 @@ def parse_test_names(
         is of the form `<pid>_c<camera>_<n>.jpg` at all, with numbers that fit 32 and 16 bits
         (where it is not, the numbers mean nothing).
     """
-    files = pc.replace_substring_regex(names, pattern=r"^.*/", replacement="")
+    files = pc.replace_substring_regex(names, pattern=r"(?s)^.*/", replacement="")
     parts = pc.extract_regex(files, pattern=TEST_NAME)
     pid_text, camera_text = pc.struct_field(parts, [0]), pc.struct_field(parts, [1])
     good = pc.is_valid(parts)

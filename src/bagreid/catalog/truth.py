@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from bagreid.catalog.names import Hashes, split_paths
@@ -33,25 +35,11 @@ def read_truth(
     Raises:
         BagreidError: If the file is no such table.
     """
-    try:
-        table = pacsv.read_csv(
-            path,
-            convert_options=pacsv.ConvertOptions(
-                column_types={"image": pa.large_string(), "person_id": pa.int64()},
-                strings_can_be_null=False,
-            ),
-        )
-    except (pa.ArrowException, OSError) as error:
-        raise _bad(path, str(error).splitlines()[0]) from error
-    try:
-        first = table.column_names
-    except UnicodeDecodeError as error:
-        raise _bad(path, "it is not UTF-8 text") from error
-    if first != HEADER:
-        raise _bad(path, f"its first line is {','.join(first)[:80]!r}")
+    table = _read(path)
     person = table["person_id"].combine_chunks()
     if person.null_count:
-        raise _bad(path, "a person_id is empty")
+        row = pc.index(pc.is_null(person), True).as_py() + 2
+        raise _bad(path, "a person_id is empty", row)
     paths = split_paths(
         pa.concat_arrays(table["image"].chunks or [pa.array([], pa.large_string())])
     )
@@ -72,10 +60,43 @@ def read_truth(
     return truth, int((~matched).sum()), int((~known).sum())
 
 
-def _bad(path: Path, why: str) -> BagreidError:
+def _read(path: Path) -> pa.Table:
+    try:
+        table = _parse(path, threads=True)
+    except (pa.ArrowException, OSError):
+        try:
+            # Only a single thread counts the rows, so that the error can name one.
+            table = _parse(path, threads=False)
+        except (pa.ArrowException, OSError) as error:
+            said = str(error)
+            found = re.search(r"Row #(\d+): ", said)
+            why = said.replace(found[0], "") if found else said
+            why = why if len(why) < 200 else why[:200] + " ..."
+            raise _bad(path, why, found[1] if found else 1) from error
+    try:
+        first = table.column_names
+    except UnicodeDecodeError as error:
+        raise _bad(path, "it is not UTF-8 text") from error
+    if first != HEADER:
+        raise _bad(path, f"its first line is {','.join(first)[:80]!r}")
+    return table
+
+
+def _parse(path: Path, *, threads: bool) -> pa.Table:
+    return pacsv.read_csv(
+        path,
+        read_options=pacsv.ReadOptions(use_threads=threads),
+        convert_options=pacsv.ConvertOptions(
+            column_types={"image": pa.large_string(), "person_id": pa.int64()},
+            strings_can_be_null=False,
+        ),
+    )
+
+
+def _bad(path: Path, why: str, row: int | str = 1) -> BagreidError:
     return BagreidError(
         f"this is no table of truth ({why})",
         path=path,
-        position="line 1",
+        position=f"row {row}",
         remedy=f"Its first line should read {','.join(HEADER)}, then one image and number a line",
     )

@@ -174,7 +174,7 @@ def test_a_list_that_is_gone_or_shorter_meanwhile(tmp_path: Path) -> None:
 
 def truth(tmp_path: Path, text: str) -> tuple[list[int], int, int]:
     path = tmp_path / "truth.csv"
-    path.write_text(text)
+    path.write_bytes(text.encode(errors="surrogateescape"))
     keys = split_paths(pa.array(NAMES[:4], pa.large_string())).keys()
     test_keys = split_paths(pa.array(NAMES[4:6], pa.large_string())).keys()
     classes, absent, missing = read_truth(path, keys, test_keys, np.array([3, 5, 9]))
@@ -190,9 +190,20 @@ def test_truth_becomes_class_indices(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["", "name,who\na/b.jpg,1\n", "image,person_id\na/b.jpg,Bob\n", "image,person_id\na/b.jpg,\n"],
+    ("text", "match_"),
+    [
+        ("", "row 1: "),
+        ("name,who\na/b.jpg,1\n", "row 1: .*its first line is 'name,who'"),
+        ("image,person_id\na/b.jpg,Bob\n", "row 2: .*invalid value 'Bob'"),
+        ("image,person_id\na/b.jpg,1\na/b.jpg,\n", "row 3: .*a person_id is empty"),
+        ("image,person_id\na,b,c\n", "row 2: .*Expected 2 columns"),
+        (f"image,person_id\na,{'x' * 5000}\n", r"row 2: .*xxx \.\.\."),
+        ("image,\udce9\n", "row 1: .*it is not UTF-8 text"),
+        ("image,person_id\n\udce9,1\n", "row 2: .*invalid UTF8"),
+    ],
 )
-def test_what_is_no_truth_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(BagreidError, match="no table of truth"):
+def test_what_is_no_truth_is_refused(tmp_path: Path, text: str, match_: str) -> None:
+    with pytest.raises(BagreidError, match=f"{match_}") as caught:
         truth(tmp_path, text)
+    assert "no table of truth" in caught.value.message
+    assert len(str(caught.value)) < 600

@@ -109,3 +109,9 @@ def test_a_name_that_does_not_parse_is_marked(name: str) -> None:
     pids, cameras, good = parse_test_names(pa.array(names, pa.large_string()))
     assert good.tolist() == [True, False, True]
     assert (pids[good].tolist(), cameras[good].tolist()) == ([5, 6], [1, 2])
+
+
+def test_a_line_feed_in_a_folder_does_not_hide_the_file() -> None:
+    names = pa.array(["query/a\nb/000000007_c2_1.jpg", "c/7_c2_1.jpg\n"], pa.large_string())
+    pid, camera, good = parse_test_names(names)
+    assert (pid[0], camera[0], good.tolist()) == (7, 2, [True, False])
