@@ -12,7 +12,7 @@ import tyro
 
 from bagreid.cli.parsing import parse_options
 from bagreid.cli.scan_progress import scan_progress
-from bagreid.contracts import BagreidError
+from bagreid.contracts import BagreidError, printable
 from bagreid.files import write_json
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def _print_duplicates(console: Console, findings: Findings) -> None:
     for entry in findings.duplicates:
         console.print(
             f"{entry.left} holds {entry.images:,} image{'s'[: entry.images > 1]} that {entry.used} "
-            f"holds already, such as {entry.example}",
+            f"holds already, such as {printable(entry.example)}",
             soft_wrap=True,
         )
 
@@ -229,7 +229,7 @@ def _first(console: Console, what: str, names: Sequence[str], total: int) -> Non
     if names:
         console.print(f"{what} (first {len(names):,} of {total:,}):", soft_wrap=True)
         for name in names:
-            console.print(f"  {name}", soft_wrap=True)
+            console.print(f"  {printable(name)}", soft_wrap=True)
 
 
 def _write_json(path: Path, catalog: Catalog, quarantine: dict[str, Any]) -> None:

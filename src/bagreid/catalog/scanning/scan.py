@@ -113,11 +113,11 @@ def _scan(
             pieces[done.number] = piece
             names[done.number] = done.piece or job.piece
             tell(Step(done.number, len(piece), job.bytes))
+    wanted = set(names.values())
     with hold.alone() as alone:
-        if alone:
-            for path in folder.iterdir():
-                if path.name not in names.values():
-                    remove(path)
+        for path in folder.iterdir() if alone else ():
+            if path.name not in wanted:
+                remove(path)
     return [pieces[number] for number in range(len(layout.tars))]
 
 
