@@ -15,6 +15,7 @@ from bagreid.catalog.lists import NameList, list_finding, match, read_list
 from bagreid.catalog.names import split_paths
 from bagreid.catalog.truth import read_truth
 from bagreid.contracts import BagreidError
+from memory import said_and_peak
 from twins import RefusedError, by_tail, list_twin
 
 NAMES = [f"sysu_train_set_all/{n:010d}/{k}.jpg" for n in range(4) for k in range(3)]
@@ -170,6 +171,18 @@ def test_a_list_that_is_gone_or_shorter_meanwhile(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(BagreidError, match="cannot be read"):
         names.names(np.array([0]))
+
+
+def test_a_long_list_takes_little_memory(tmp_path: Path) -> None:
+    path = tmp_path / "train.txt"
+    with path.open("w") as file:
+        for n in range(400):
+            lines = (f"sysu_train_set_all/{n:010d}/{n:010d}_{k:05d}.jpg\n" for k in range(2500))
+            file.write("".join(lines))
+    read = "from bagreid.catalog.lists import read_list as read"
+    said, peak = said_and_peak(f"{read}\ndef work():\n    return read(path).lines", path)
+    assert said == "1000000"
+    assert peak < 3 * path.stat().st_size
 
 
 def truth(tmp_path: Path, text: str) -> tuple[list[int], int, int]:
