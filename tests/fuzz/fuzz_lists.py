@@ -15,7 +15,7 @@ from bagreid.catalog import lists
 from bagreid.catalog.names import parse_test_names, split_paths
 from twins import RefusedError, by_tail, list_twin
 
-PIECES = (16, 100, 4 << 20)
+PIECES = (48, 300, 4 << 20)
 SPLITS: tuple[Literal["query", "gallery"] | None, ...] = (None, "query", "gallery")
 
 

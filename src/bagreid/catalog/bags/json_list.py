@@ -243,7 +243,7 @@ class _Reader:
         )
 
 
-_KINDS = {b"{": "an object", b"[": "a list", b'"': "text", b"n": "null"}
+_KINDS = {b"{": "an object", b"[": "a list", b'"': "text", b"n": "null", b"": "blanks"}
 _KINDS |= dict.fromkeys((b"t", b"f"), "true or false")
 _KINDS |= dict.fromkeys((bytes([digit]) for digit in b"-0123456789"), "a number")
 
