@@ -125,8 +125,9 @@ def fingerprint(layout: Layout) -> str:
 
 def _tar_state(path: Path) -> tuple[int | str, ...]:
     with closing(open_source(path)) as source:
-        # Each probe of a remote tar takes seconds, and its server says whether it changed.
-        return source.state if is_pointer(path) else (*source.state, header_probe(source))
+        if is_pointer(path) and source.state[1]:
+            return source.state  # its server says whether it changed, and a probe takes seconds
+        return (*source.state, header_probe(source))
 
 
 def _stat(path: Path) -> tuple[int, int]:
@@ -170,7 +171,9 @@ def write_store(
         for path in [*partial.iterdir(), partial]:
             _flush(path)
         if directory.exists() and (replace or not (directory / MANIFEST).is_file()):
-            directory.rename(directory.with_name(f"{directory.name}.{os.getpid()}"))
+            aside = directory.with_name(f"{directory.name}.{os.getpid()}")
+            remove(aside)
+            directory.rename(aside)
         try:
             partial.rename(directory)
         except OSError:

@@ -210,6 +210,9 @@ def test_without_etags_lists_are_compared(web: FolderServer, archive: Path, cach
     text = (archive / "train.txt").read_text()
     (archive / "train.txt").write_text(text.replace("000_01", "999_01", 1))  # of the same size
     assert open_catalog(web.url, cache=cache).findings.lists[0].absent == 1
+    tar = archive / "train/sysu_train_set_all_part1.tar"
+    tar.write_bytes(tar.read_bytes().replace(b"0000000001/000_01", b"0000000001/999_01"))
+    assert survey_archive(web.url, cache=cache).tars[0].damage is not None  # the checksum's
 
 
 def read_in_another_process(catalog: Catalog) -> list[tuple[str, bytes, int, int]]:

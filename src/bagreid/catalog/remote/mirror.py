@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import tempfile
 from collections.abc import Iterator
@@ -80,6 +81,8 @@ class _Mirror:
         self.facts = directory / MIRROR_FACTS
         self.folder = folder
         self.progress = progress
+        # A URL may hold a password; else a cache may be shared.
+        self.mode = 0o644 if folder.name == folder.url else 0o600
 
     def refresh(self, files: list[RemoteFile]) -> None:
         """Makes the mirror hold what the server lists, and no more."""
@@ -112,9 +115,9 @@ class _Mirror:
                 remove(path)
 
     def _copy(self, file: RemoteFile, path: Path, size: int | None = None) -> None:
-        with _beside(path) as partial:
+        with _beside(path, self.mode) as partial:
             self.folder.ask(file.name, lambda: self._fetch(file, partial, size))
-            if path.is_file() and partial.read_bytes() == path.read_bytes():
+            if path.is_file() and filecmp.cmp(partial, path, shallow=False):
                 return  # its time of change stays, and the catalog with it
             partial.replace(path)
 
@@ -130,16 +133,17 @@ class _Mirror:
 
     def _write(self, path: Path, data: bytes) -> None:
         if not path.is_file() or path.read_bytes() != data:
-            with _beside(path) as partial:
+            with _beside(path, self.mode) as partial:
                 partial.write_bytes(data)
                 partial.replace(path)
 
 
 @contextmanager
-def _beside(path: Path) -> Iterator[Path]:
+def _beside(path: Path, mode: int) -> Iterator[Path]:
     """An unfinished file, removed at the end if it is still there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(PARTIAL, dir=path.parent)
+    os.fchmod(handle, mode)
     os.close(handle)
     partial = Path(name)
     try:

@@ -80,6 +80,7 @@ def write_piece(path: Path, piece: Piece, token: str) -> None:
     partial = None
     try:
         handle, partial = tempfile.mkstemp(f".{token}{PARTIAL}", dir=path.parent)
+        os.fchmod(handle, 0o644)  # a cache may be shared
         # Not flushed to the disk, for 65,535 tars would take an hour: the checksum tells.
         with (
             os.fdopen(handle, "wb") as file,
