@@ -6,9 +6,9 @@ assignment, folder labels as they are, and ours without the pairwise terms and w
 loss. All methods of a seed answer the same queries, so differences are tested pairwise (exact
 McNemar test over all seeds' queries).
 
-Takes an hour to an hour and a half on two cores: runs are dealt to as many processes as there are cores, each
-with one thread. A run that is finished is not run again while its work dir is kept, unless its
-configuration has changed.
+Takes a little over an hour on two cores: runs are dealt to as many processes as there are cores,
+each with one thread. A run that is finished is not run again while its work dir is kept, unless
+its configuration has changed.
 """
 
 from __future__ import annotations
