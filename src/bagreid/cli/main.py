@@ -67,8 +67,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         code: int = module.main(argv[1:], prog=f"bagreid {verb}")
     except BagreidError as error:
-        # what another library said may have line breaks in it
-        print(f"bagreid {verb}: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"bagreid {verb}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"bagreid {verb}: interrupted", file=sys.stderr)

@@ -77,7 +77,8 @@ def _explain(error: BaseException, path: Path) -> BagreidError:
     position = f"line {lines[-1]}" if lines else None
     unknown = _UNKNOWN.search(str(error)) if isinstance(error, TypeError) else None
     if unknown is None:
-        message = f"the configuration fails: {type(error).__name__}: {error}"
+        said = " ".join(str(error).split())  # on one line, whatever the configuration says
+        message = f"the configuration fails: {type(error).__name__}: {said}"
         return BagreidError(message, path=path, position=position)
     part, name = unknown.groups()
     known = [field.name for field in dataclasses.fields(_PARTS[part])] if part in _PARTS else []
