@@ -51,11 +51,11 @@ def shrink_picture(data: bytes, config: ShrinkConfig, inspector: Inspector) -> V
         if not data.startswith(b"\xff\xd8"):
             return _NO_JPEG
         smaller = _resize(pixels, config)
-        encoded = _encode(smaller, JpegImageFile(io.BytesIO(data)), config)
+        encoded = _encode(smaller, _opened(data), config)
     except BrokenImage as error:
         return Verdict("broken", reason=error.message)
     except (OSError, SyntaxError) as error:  # Pillow looks more closely at what stands in front
-        return Verdict("broken", reason=f"Pillow cannot read its header ({error})")
+        return Verdict("broken", reason=f"Pillow refuses it ({error})")
     return Verdict("shrunk", encoded) if len(encoded) < len(data) else _NO_GAIN
 
 
@@ -82,6 +82,13 @@ def _resize(pixels: Tensor, config: ShrinkConfig) -> Tensor:
     mode = InterpolationMode(config.interpolation)
     resized: Tensor = functional.resize(pixels, list(size), interpolation=mode, antialias=True)
     return resized
+
+
+def _opened(data: bytes) -> JpegImageFile:
+    """What stands in front of the pixels, as Pillow reads it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is odd in blocks that are dropped
+        return JpegImageFile(io.BytesIO(data))
 
 
 def _encode(pixels: Tensor, source: JpegImageFile, config: ShrinkConfig) -> bytes:
@@ -122,7 +129,7 @@ def _orientation(source: JpegImageFile) -> int | None:
         return None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what else is wrong in the block
+            warnings.simplefilter("ignore")
             value = source.getexif().get(ExifTags.Base.Orientation)
     except Exception:
         return None
