@@ -99,7 +99,7 @@ class FeatureTable:
             position=f"row {shown}{more}",
             remedy="L2-normalise the features"
             if finite
-            else "Extract these images again, or give them a feature of zeros to score them last",
+            else "Extract these images again; bagreid extract scores broken ones last by itself",
         )
 
 
