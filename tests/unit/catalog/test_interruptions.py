@@ -19,7 +19,7 @@ from bagreid.catalog.store import cache_directory
 TARS = 6
 
 BUILD = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from bagreid.catalog import open_catalog
 from bagreid.contracts import BagreidError
@@ -29,6 +29,8 @@ def slow(path, members, passed, total):
         time.sleep(float(sys.argv[4]))
 
 if __name__ == "__main__":
+    # Whoever starts the tests in the background leaves them deaf to Ctrl-C; a terminal does not.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         root, cache = Path(sys.argv[1]), Path(sys.argv[2])
         open_catalog(root, cache=cache, workers=int(sys.argv[3]), progress=slow)
