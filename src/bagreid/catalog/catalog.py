@@ -201,7 +201,7 @@ class Catalog:
             row: Its row.
 
         Returns:
-            A read-only view of the file's bytes; no copy is made of what lies in a tar.
+            A read-only view of the file's bytes.
 
         Raises:
             BagreidError: If the archive changed since it was indexed.

@@ -13,11 +13,11 @@ from bagreid.shards.source import ByteSource, State, open_source
 class ShardReader:
     """Hands out bytes of tars.
 
-    Local ones are mapped into memory and sliced without copying; of remote ones, each image is
+    Of local ones just those bytes are read, and none kept; of remote ones, each image is
     one ranged request.
 
-    A pickled reader carries its arguments only and opens the files anew where it wakes up; the
-    pages of local files are shared by all processes of a machine.
+    A pickled reader carries its arguments only and opens the files anew where it wakes up; what
+    the system keeps of local files in memory is shared by all processes.
 
     Args:
         paths: Tars or pointers to them; `read` knows them by their position in this sequence.
@@ -72,7 +72,7 @@ class ShardReader:
         return source
 
     def close(self) -> None:
-        """Lets maps and connections go; a map that is still looked at lives on as long."""
+        """Lets files and connections go."""
         for source in self._sources.values():
             source.close()
         self._sources.clear()

@@ -6,6 +6,7 @@ import hashlib
 import mmap
 import os
 import stat
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -25,9 +26,6 @@ IN_A_ROW = 4
 
 AHEAD = 4 * 1024 * 1024
 """Bytes fetched ahead at most."""
-
-_SMALL = 2 * mmap.PAGESIZE
-"""Up to here asking for bytes beforehand costs more than it saves: 5 µs where memory has them."""
 
 _ENDS = 4096
 _PIECES = 14
@@ -71,11 +69,12 @@ class ByteSource(Protocol):
 
 
 class LocalSource:
-    """A local file as one memory map, its pages shared by all processes.
+    """A local file: mapped to be scanned, read to be sampled.
 
-    Left to itself the system reads far around each page that is missing (the whole tar, for a few
-    thousand images drawn at random). So it is told to read nothing of its own accord, and then
-    what to read: large images as a whole; and a stretch ahead, when images are read in a row.
+    Images are read and not mapped: the pages of a map that a process has looked at count as its
+    own memory, and after an epoch they would be all of its images. A file that someone cuts
+    meanwhile gives an error here, where a map would end the process. Left to itself the system
+    reads too little ahead when images are read in a row, so it is told to.
 
     Args:
         path: A plain file.
@@ -87,7 +86,6 @@ class LocalSource:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = str(path)
-        self._map: mmap.mmap | None = None
         try:
             # Opening a pipe or a device could wait for ever.
             if not stat.S_ISREG(path.stat().st_mode):
@@ -96,58 +94,75 @@ class LocalSource:
                     path=path,
                     remedy="Put the tar itself there",
                 )
-            with path.open("rb") as file:
-                status = os.fstat(file.fileno())
-                if status.st_size:
-                    self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else error
-            raise BagreidError(
-                f"cannot be read ({why})",
-                path=path,
-                remedy="Put the file there, or fetch it again",
-            ) from error
-        self.view = memoryview(b"" if self._map is None else self._map)
-        self.size = len(self.view)
-        self.advise(mmap.MADV_RANDOM)
+            self._file = path.open("rb", buffering=0)
+        except OSError as error:
+            raise self._unreadable(error) from error
+        status = os.fstat(self._file.fileno())
+        self.size = status.st_size
+        self.state: State = (status.st_size, status.st_mtime_ns)
         self._end = 0
         self._row = 0
         self._due = 0
-        self.state: State = (status.st_size, status.st_mtime_ns)
+
+    @cached_property
+    def view(self) -> memoryview:
+        """All bytes as a memory map that will be read in sequence; views of it stay valid.
+
+        Raises:
+            BagreidError: If the file cannot be mapped.
+        """
+        if not self.size:
+            return memoryview(b"")
+        try:
+            mapped = mmap.mmap(self._file.fileno(), self.size, access=mmap.ACCESS_READ)
+        except (OSError, ValueError) as error:  # the latter where the file was cut meanwhile
+            raise self._unreadable(error) from error
+        mapped.madvise(mmap.MADV_SEQUENTIAL)
+        return memoryview(mapped)
 
     def read(self, offset: int, size: int) -> memoryview:
-        """A slice of the map: nothing is copied."""
+        """A copy of some bytes."""
         end = offset + size
         if 0 <= offset - self._end <= NEAR:
             self._row += 1
             if self._row >= IN_A_ROW and end > self._due:
-                self._want(offset, AHEAD)
-                self._due = offset + AHEAD // 2
+                self._fetch_ahead(offset)
         else:
             self._row = self._due = 0
-            if size > _SMALL:
-                self._want(offset, size)
         self._end = end
-        return self.view[offset:end]
+        handle, wanted = self._file.fileno(), min(size, self.size - offset)
+        try:
+            data = os.pread(handle, size, offset)
+            # Linux reads 2 GiB at most in one go.
+            while len(data) < wanted and (more := os.pread(handle, size, offset + len(data))):
+                data += more
+        except OSError as error:
+            raise self._unreadable(error) from error
+        if len(data) < wanted:
+            raise BagreidError(
+                f"the file held {self.size:,} bytes and ends before byte {end:,} now",
+                path=self.path,
+                remedy="Fetch it again",
+            )
+        return memoryview(data)[:size]
 
-    def _want(self, offset: int, size: int) -> None:
-        if self._map is not None and 0 <= offset < self.size:
-            start = offset & -mmap.PAGESIZE
-            self._map.madvise(mmap.MADV_WILLNEED, start, offset + size - start)
+    def _fetch_ahead(self, offset: int) -> None:
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self._file.fileno(), offset, AHEAD, os.POSIX_FADV_WILLNEED)
+        self._due = offset + AHEAD // 2
 
-    def advise(self, advice: int) -> None:
-        """Tells the system how the map will be read.
-
-        Args:
-            advice: One of `mmap.MADV_…`.
-        """
-        if self._map is not None:
-            self._map.madvise(advice)
+    def _unreadable(self, error: OSError | ValueError) -> BagreidError:
+        why = error.strerror if isinstance(error, OSError) else error
+        return BagreidError(
+            f"cannot be read ({why})",
+            path=self.path,
+            remedy="Put the file there, or fetch it again",
+        )
 
     def close(self) -> None:
-        """Lets the map go; it lives on until the last view of it is gone."""
-        self.view = memoryview(b"")
-        self._map = None
+        """Lets the file go, and the map, which lives on until the last view of it is gone."""
+        self.__dict__.pop("view", None)
+        self._file.close()
 
 
 def open_source(path: Path) -> ByteSource:

@@ -5,7 +5,6 @@ Shape letters: W blocks of a window, B bytes of a block (512).
 
 from __future__ import annotations
 
-import mmap
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -75,7 +74,6 @@ class WholeFile:
     """A local file needs no windows: one covers it all."""
 
     def __init__(self, source: LocalSource) -> None:
-        source.advise(mmap.MADV_SEQUENTIAL)
         self._window = Window.of(0, source.view)
 
     def at(self, position: int) -> Window:

@@ -2,27 +2,58 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bagreid.contracts import BagreidError
 from bagreid.shards import header_probe, open_source
+from bagreid.shards.source import LocalSource
 
 
-def test_a_local_source_is_a_map_without_copies(tmp_path: Path) -> None:
+def test_views_of_a_local_source_outlive_it(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     path.write_bytes(bytes(range(256)) * 400)
-    source = open_source(path)
+    source = LocalSource(path)
     status = path.stat()
     assert source.name == str(path)
     assert source.state == (status.st_size, status.st_mtime_ns)
-    first, second = source.read(512, 4), source.read(512, 4)
-    assert first.readonly
-    assert first.obj is second.obj
+    read, mapped = source.read(512, 4), source.view[512:516]
+    assert read.readonly
+    assert mapped.readonly
     source.close()
-    assert bytes(first) == b"\0\1\2\3"
+    assert bytes(read) == bytes(mapped) == b"\0\1\2\3"
+
+
+def test_reading_leaves_nothing_in_the_process(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    path.write_bytes(bytes(1 << 26))
+    source = open_source(path)
+    own = psutil.Process()
+
+    def rss() -> int:
+        gc.collect()
+        return int(own.memory_info().rss)
+
+    source.read(0, 1 << 16)
+    before = rss()
+    for start in range(0, 1 << 26, 1 << 14):
+        source.read(start, 3000)
+    assert rss() - before < 8 << 20  # mapped, the 64 MB that were looked at would count
+
+
+def test_a_file_that_is_cut_while_it_is_read_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    path.write_bytes(bytes(100_000))
+    source = open_source(path)
+    with path.open("r+b") as file:
+        file.truncate(50_000)
+    assert len(source.read(49_000, 1000)) == 1000
+    with pytest.raises(BagreidError, match="held 100,000 bytes and ends before byte 51,000 now"):
+        source.read(49_000, 2000)
 
 
 def test_reading_in_any_order_gives_the_bytes(tmp_path: Path) -> None:
