@@ -1,11 +1,28 @@
-"""Exact evaluation: feature extraction, ranking by counting, metrics, results."""
+"""Exact evaluation: feature extraction, ranking by counting, metrics, results.
 
-from bagreid.evaluation.baselines import histogram_features
-from bagreid.evaluation.extraction import extract_features
-from bagreid.evaluation.features import ImageFeatures, open_features, read_feature_file
-from bagreid.evaluation.protocol import Evaluation, evaluate_catalog, evaluate_features
-from bagreid.evaluation.ranking import RankingCounts, RankingResult, evaluate_ranking
-from bagreid.evaluation.results import write_evaluation
+The names below are fetched when they are first asked for, so that the statistics of a result can
+be computed without torch: `statistics`, `needle` and `comparison` need NumPy alone.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bagreid.evaluation.baselines import histogram_features
+    from bagreid.evaluation.extraction import extract_features
+    from bagreid.evaluation.features import ImageFeatures, open_features, read_feature_file
+    from bagreid.evaluation.protocol import Evaluation, evaluate_catalog, evaluate_features
+    from bagreid.evaluation.ranking import RankingCounts, RankingResult, evaluate_ranking
+    from bagreid.evaluation.results import write_evaluation
+
+_HOMES = {
+    "baselines": ("histogram_features",),
+    "extraction": ("extract_features",),
+    "features": ("ImageFeatures", "open_features", "read_feature_file"),
+    "protocol": ("Evaluation", "evaluate_catalog", "evaluate_features"),
+    "ranking": ("RankingCounts", "RankingResult", "evaluate_ranking"),
+    "results": ("write_evaluation",),
+}
 
 __all__ = [
     "Evaluation",
@@ -21,3 +38,10 @@ __all__ = [
     "read_feature_file",
     "write_evaluation",
 ]
+
+
+def __getattr__(name: str) -> object:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,19 +13,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bagreid.contracts import (
-    DISTRACTOR_PID,
-    BagreidError,
-    Convention,
-    FloatArray,
-    IntArray,
-)
+from bagreid.contracts import DISTRACTOR_PID, BagreidError, Convention, FloatArray, IntArray
 from bagreid.evaluation.blocks import Progress
+from bagreid.evaluation.cameras import demand_a_match, lost_queries
 from bagreid.evaluation.counting import Counted, count_ranks
 from bagreid.evaluation.metrics import cumulative_matches, divisor, query_metrics
 from bagreid.evaluation.relations import NONE, Relations, checked_ids, relate
 from bagreid.evaluation.scores import Features, FeatureTable, full_precision
-from bagreid.evaluation.statistics import wilson_interval
+from bagreid.evaluation.statistics import wilson_intervals
 
 CMC_LENGTH = 50
 """Ranks of the CMC that a result holds."""
@@ -43,6 +38,7 @@ class RankingCounts:
         junk: Gallery images left out of every ranking.
         same_camera: Pairs left out because identity and camera are the same.
         queries_without_match: Queries that have no right answer in the gallery.
+        queries_lost_to_cameras: Those of them whose matches are all by their own camera.
         ties: Wrong answers that score exactly as a match does; they are ranked ahead of it.
         undecided: Comparisons that float32 could not decide and float64 did.
     """
@@ -54,6 +50,7 @@ class RankingCounts:
     junk: int
     same_camera: int
     queries_without_match: int
+    queries_lost_to_cameras: int
     ties: int
     undecided: int
 
@@ -67,8 +64,9 @@ class RankingResult:
         cmc: ``(50,)`` float64, rank-1 first.
         mean_ap: Mean average precision.
         mean_inp: Mean inverse negative penalty.
-        rank1_interval: Wilson's 95 % interval of rank-1.
+        cmc_interval: ``(50, 2)`` float64, Wilson's 95 % interval of every rank-k.
         first_match_rank: ``(Q,)`` int64, rank of the best match, 0 = rank-1, −1 = no match.
+        wrong_answers: ``(Q,)`` int64, gallery images that the query's matches compete with.
         average_precision: ``(Q,)`` float64, 0 without a match.
         match_index: ``(Q,)`` int64, gallery row of the best match, −1 = no match.
         match_score: ``(Q,)`` float64, its score, NaN = no match, −∞ = one of the two is broken.
@@ -81,8 +79,9 @@ class RankingResult:
     cmc: FloatArray
     mean_ap: float
     mean_inp: float
-    rank1_interval: tuple[float, float]
+    cmc_interval: FloatArray
     first_match_rank: IntArray
+    wrong_answers: IntArray
     average_precision: FloatArray
     match_index: IntArray
     match_score: FloatArray
@@ -93,6 +92,16 @@ class RankingResult:
     def rank(self, k: int) -> float:
         """Rank-k: the share of queries with a match among the first k."""
         return float(self.cmc[k - 1])
+
+    def interval(self, k: int) -> tuple[float, float]:
+        """Wilson's 95 % interval of rank-k."""
+        low, high = self.cmc_interval[k - 1].tolist()
+        return low, high
+
+    @property
+    def rank1_interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval of rank-1."""
+        return self.interval(1)
 
 
 def evaluate_ranking(
@@ -161,16 +170,17 @@ def evaluate_ranking(
             remedy="Extract both with the same network",
         )
     gallery_id = checked_ids(gallery_pid, "gallery_pid", gallery.count)
+    query_camera = checked_ids(query_camid, "query_camid", queries.count)
     relations = relate(
         checked_ids(query_pid, "query_pid", queries.count),
-        checked_ids(query_camid, "query_camid", queries.count),
+        query_camera,
         gallery_id,
         checked_ids(gallery_camid, "gallery_camid", gallery.count),
     )
     relations = replace(
         relations, broken_query=np.unique(query_broken), broken_gallery=np.unique(gallery_broken)
     )
-    _demand_a_match(relations, queries.count)
+    demand_a_match(relations, query_camera)
     with full_precision(where):
         counted = count_ranks(queries, gallery, relations, top=top, block=block, progress=progress)
     distractors = int(np.sum(gallery_id == DISTRACTOR_PID))
@@ -179,23 +189,6 @@ def evaluate_ranking(
 
 def _device_of(features: Features) -> torch.device:
     return features.device if isinstance(features, Tensor) else torch.device("cpu")
-
-
-def _demand_a_match(relations: Relations, queries: int) -> None:
-    if len(relations.match_query):
-        return
-    filtered = len(relations.same_camera_query)
-    if filtered:
-        raise BagreidError(
-            f"no query has a match: all {filtered} pairs of the same identity also have the same "
-            "camera and are left out",
-            remedy="Check the cameras: query and gallery must be taken by different ones",
-        )
-    raise BagreidError(
-        f"no query has a match: none of the {queries} queries' identities is in the gallery",
-        remedy="Check that query and gallery come from the same set and the identities were read "
-        "right",
-    )
 
 
 def _summarise(
@@ -209,17 +202,19 @@ def _summarise(
     metrics = query_metrics(counted.match_query, counted.match_rank, queries, convention)
     first = metrics.first_match_rank
     number = divisor(first, convention)
+    cmc = cumulative_matches(first, convention, CMC_LENGTH)
     match_index = np.full(queries, -1, dtype=np.int64)
     match_score = np.full(queries, np.nan)
     have, best = np.unique(counted.match_query, return_index=True)
     match_index[have], match_score[have] = counted.match_gallery[best], counted.match_score[best]
     return RankingResult(
         convention=convention,
-        cmc=cumulative_matches(first, convention, CMC_LENGTH),
+        cmc=cmc,
         mean_ap=float(metrics.average_precision.sum() / number),
         mean_inp=float(metrics.inverse_negative_penalty.sum() / number),
-        rank1_interval=wilson_interval(int(np.sum(first == 0)), number),
+        cmc_interval=wilson_intervals(np.rint(cmc * number), number),
         first_match_rank=first,
+        wrong_answers=relations.kept(np.arange(queries), gallery),
         average_precision=metrics.average_precision,
         match_index=match_index,
         match_score=match_score,
@@ -233,6 +228,7 @@ def _summarise(
             junk=len(relations.junk),
             same_camera=len(relations.same_camera_query),
             queries_without_match=queries - len(have),
+            queries_lost_to_cameras=len(lost_queries(relations)),
             ties=counted.ties,
             undecided=counted.undecided,
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +22,7 @@ Namer = Callable[[int], str]
 
 
 def namer(images: ImageFeatures, side: str, catalog: Catalog | None) -> Namer:
-    """How the images of one side are called: by the catalog, else by number.
+    """How the images of one side are called: by the catalog, their own names, else by number.
 
     Args:
         images: The side's images.
@@ -31,7 +32,9 @@ def namer(images: ImageFeatures, side: str, catalog: Catalog | None) -> Namer:
     Returns:
         Position → name.
     """
-    rows = images.rows
+    rows, names = images.rows, images.names
+    if names is not None:
+        return lambda position: names[position]
     if catalog is None or rows is None:
         return lambda position: f"{side} {position}"
     return lambda position: catalog.name(int(rows[position]))
@@ -72,6 +75,8 @@ def evaluation_record(
         "mean_ap": result.mean_ap,
         "mean_inp": result.mean_inp,
         "rank1_interval": list(result.rank1_interval),
+        "cmc_interval": result.cmc_interval.tolist(),
+        "gallery_digest": _digest(gallery),
         "queries": [
             {
                 "row": _row(query, position),
@@ -79,6 +84,7 @@ def evaluation_record(
                 "pid": int(query.pids[position]),
                 "camid": int(query.camids[position]),
                 "first_match_rank": int(result.first_match_rank[position]),
+                "wrong_answers": int(result.wrong_answers[position]),
                 "average_precision": float(result.average_precision[position]),
                 "match": _match(result, position, gallery, name_gallery),
                 "top": _top(result, position, int(query.pids[position]), gallery, name_gallery),
@@ -93,6 +99,13 @@ def _counts(result: RankingResult, broken: int) -> dict[str, int]:
     counts = asdict(result.counts)
     del counts["undecided"]
     return {**counts, "broken": broken}
+
+
+def _digest(gallery: ImageFeatures) -> str:
+    """Tells galleries apart by their images' identities and cameras, in whatever order."""
+    ids = np.stack([gallery.pids, gallery.camids], axis=1).astype("<i8")
+    ordered = np.ascontiguousarray(ids[np.lexsort(ids.T)])
+    return hashlib.blake2b(ordered.tobytes(), digest_size=16).hexdigest()
 
 
 def _broken_names(images: ImageFeatures, catalog: Catalog | None) -> list[str]:
