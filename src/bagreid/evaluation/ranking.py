@@ -212,7 +212,7 @@ def _summarise(
         cmc=cmc,
         mean_ap=float(metrics.average_precision.sum() / number),
         mean_inp=float(metrics.inverse_negative_penalty.sum() / number),
-        cmc_interval=wilson_intervals(np.rint(cmc * number), number),
+        cmc_interval=wilson_intervals(np.round(cmc * number, 9), number),
         first_match_rank=first,
         wrong_answers=relations.kept(np.arange(queries), gallery),
         average_precision=metrics.average_precision,
