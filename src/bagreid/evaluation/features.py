@@ -34,6 +34,7 @@ class ImageFeatures:
         pids: ``(N,)`` int64 identities.
         camids: ``(N,)`` int64 cameras.
         rows: ``(N,)`` int64 catalog rows; None where the features came without an archive.
+        names: N names of images that came without an archive; None where they came without names.
         broken: Catalog rows of images that could not be decoded; their features are zero.
         root: The archive; None where the features came without one.
     """
@@ -42,6 +43,7 @@ class ImageFeatures:
     pids: IntArray
     camids: IntArray
     rows: IntArray | None = None
+    names: Sequence[str] | None = None
     broken: tuple[int, ...] = ()
     root: Path | None = None
 

@@ -221,7 +221,7 @@ def test_counts_and_progress() -> None:
     counts = result.counts
     assert (counts.queries, counts.gallery, counts.matches) == (4, 6, 2)
     assert (counts.junk, counts.distractors, counts.same_camera) == (1, 1, 2)
-    assert counts.queries_without_match == 2
+    assert (counts.queries_without_match, counts.queries_lost_to_cameras) == (2, 1)
     assert result.first_match_rank.tolist() == [0, 3, -1, -1]
     assert np.isnan(result.match_score[2:]).all()
     assert calls == [(4, 6), (6, 6)]
@@ -265,7 +265,9 @@ NAN[1, 2] = np.nan
             "at least one query image",
         ),
         ({"gallery_pid": [7, 8, -1000]}, "none of the 2 queries' identities"),
-        ({"gallery_camid": [2, 2, 2]}, "Check the cameras"),
+        ({"gallery_camid": [2, 2, 2]}, "all 2 pairs of the same identity, of 2 queries, also have"),
+        ({"gallery_camid": [2, 2, 2]}, "(camera 2: 2)"),
+        ({"gallery_camid": [2, 2, 2]}, "--ignore-cameras"),
     ],
 )
 def test_bad_input_is_refused_in_words(change: dict[str, Any], words: str) -> None:
