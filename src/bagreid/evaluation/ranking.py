@@ -19,7 +19,8 @@ from bagreid.evaluation.cameras import demand_a_match, lost_queries
 from bagreid.evaluation.counting import Counted, count_ranks
 from bagreid.evaluation.metrics import cumulative_matches, divisor, query_metrics
 from bagreid.evaluation.relations import NONE, Relations, checked_ids, relate
-from bagreid.evaluation.scores import Features, FeatureTable, full_precision
+from bagreid.evaluation.scores import FeatureTable, full_precision
+from bagreid.evaluation.sources import ArraySource, Features, FeatureSource
 from bagreid.evaluation.statistics import wilson_intervals
 
 CMC_LENGTH = 50
@@ -105,10 +106,10 @@ class RankingResult:
 
 
 def evaluate_ranking(
-    query_feature: Features,
+    query_feature: Features | FeatureSource,
     query_pid: npt.ArrayLike,
     query_camid: npt.ArrayLike,
-    gallery_feature: Features,
+    gallery_feature: Features | FeatureSource,
     gallery_pid: npt.ArrayLike,
     gallery_camid: npt.ArrayLike,
     *,
@@ -128,10 +129,11 @@ def evaluate_ranking(
     cosine similarity L2-normalise them first.
 
     Args:
-        query_feature: ``(Q, D)`` array, memory map or tensor of floats.
+        query_feature: ``(Q, D)`` array, memory map, tensor or source of floats.
         query_pid: ``(Q,)`` identities, whole numbers.
         query_camid: ``(Q,)`` cameras, whole numbers.
-        gallery_feature: ``(G, D)`` array, memory map or tensor of floats; read block by block.
+        gallery_feature: ``(G, D)`` array, memory map, tensor or source of floats; read block by
+            block.
         gallery_pid: ``(G,)`` identities.
         gallery_camid: ``(G,)`` cameras.
         convention: ``sysu30k``: shares of all queries, trapezoidal average precision;
@@ -187,8 +189,9 @@ def evaluate_ranking(
     return _summarise(counted, relations, convention, queries.count, gallery.count, distractors)
 
 
-def _device_of(features: Features) -> torch.device:
-    return features.device if isinstance(features, Tensor) else torch.device("cpu")
+def _device_of(features: Features | FeatureSource) -> torch.device:
+    known = isinstance(features, Tensor | ArraySource)
+    return features.device if known else torch.device("cpu")
 
 
 def _summarise(

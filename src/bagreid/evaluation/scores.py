@@ -10,71 +10,55 @@ Shape letters: Q queries, G gallery images, D features, P pairs.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from bagreid.contracts import BagreidError, IntArray
-
-Features = npt.NDArray[np.floating] | Tensor
-"""``(N, D)`` features: a NumPy array, a memory map or a tensor, of any floating-point type."""
+from bagreid.evaluation.sources import Features, FeatureSource, as_source
 
 PAIRS_AT_ONCE = 128
 """Pairs of one float64 batch: small enough for the cache, large enough for all cores."""
 
-_TORCH_FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
-
 
 class FeatureTable:
-    """One array of features, read block by block, never as a whole.
+    """One side's features, read block by block, never as a whole.
 
     Args:
         values: ``(N, D)`` features; a memory map stays on disk.
         name: ``query`` or ``gallery``, for messages.
         device: Where blocks are computed on.
+        first: What to call the first row in messages, where the features are a part of more.
 
     Raises:
         BagreidError: When ``values`` is not two-dimensional, not floating point, or empty.
     """
 
-    def __init__(self, values: Features, name: str, device: torch.device) -> None:
-        if values.ndim != 2:
+    def __init__(
+        self, values: Features | FeatureSource, name: str, device: torch.device, first: int = 0
+    ) -> None:
+        self._source = as_source(values, name)
+        self.count, self.dim = self._source.shape
+        if not (self.count and self.dim):
             raise BagreidError(
-                f"the {name} features have shape {tuple(values.shape)}",
-                remedy="Give one row of D numbers an image: (images, D)",
-            )
-        if not _is_float(values):
-            raise BagreidError(
-                f"the {name} features have type {values.dtype}", remedy="Give floating-point values"
-            )
-        if not (values.shape[0] and values.shape[1]):
-            raise BagreidError(
-                f"the {name} features are empty: shape {tuple(values.shape)}",
+                f"the {name} features are empty: shape {self._source.shape}",
                 remedy=f"An evaluation needs at least one {name} image",
             )
         self.name = name
         self.device = device
-        self.count, self.dim = int(values.shape[0]), int(values.shape[1])
-        self._values = _on_host(values)
+        self._first = first
 
     def block(self, start: int, stop: int) -> Tensor:
         """Rows ``start`` to ``stop`` as a ``(stop − start, D)`` float32 tensor on the device."""
-        rows = self._values[start:stop]
-        return _as_tensor(rows).to(self.device, torch.float32)
+        return self._source.block(start, stop).to(self.device, torch.float32)
 
     def doubles(self, rows: Tensor) -> Tensor:
         """The rows of the ``(P,)`` indices as a ``(P, D)`` float64 tensor on the device."""
-        if isinstance(self._values, Tensor):
-            picked = self._values.index_select(0, rows.to(self._values.device))
-            return picked.to(self.device, torch.float64)
-        picked_PD = self._values[rows.cpu().numpy()].astype(np.float64)
-        return torch.from_numpy(picked_PD).to(self.device)
+        return self._source.pick(rows.cpu().numpy()).to(self.device, torch.float64)
 
     def norms(self, block: Tensor, start: int) -> Tensor:
         """The float32 norms of a block's rows, ``(b,)``, after a check that they are finite.
@@ -86,7 +70,7 @@ class FeatureTable:
         norms: Tensor = torch.linalg.vector_norm(block, dim=1)
         good = norms < 1e18
         if not bool(good.all()):
-            self._refuse(block, (~good).nonzero()[:, 0], start)
+            self._refuse(block, (~good).nonzero()[:, 0], start + self._first)
         return norms
 
     def _refuse(self, block: Tensor, rows: Tensor, start: int) -> None:
@@ -101,32 +85,6 @@ class FeatureTable:
             if finite
             else "Extract these images again; bagreid extract scores broken ones last by itself",
         )
-
-
-def _is_float(values: Features) -> bool:
-    if isinstance(values, Tensor):
-        return values.dtype in _TORCH_FLOATS
-    return values.dtype.kind == "f" and values.dtype.itemsize <= 8
-
-
-def _on_host(values: Features) -> Features:
-    """A NumPy view where there can be one: picking few rows is then free of thread start-up."""
-    if isinstance(values, Tensor):
-        values = values.detach()
-        if values.device.type == "cpu" and values.dtype != torch.bfloat16:
-            host: npt.NDArray[np.floating] = values.numpy()
-            return host
-    return values
-
-
-def _as_tensor(rows: Features) -> Tensor:
-    """A tensor over the same memory; a read-only map is only ever read, so no copy is made."""
-    if isinstance(rows, Tensor):
-        return rows
-    native = np.ascontiguousarray(rows, dtype=rows.dtype.newbyteorder("="))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
-        return torch.from_numpy(native)
 
 
 @contextmanager
