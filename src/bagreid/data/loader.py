@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from bagreid.contracts import BagBatch, BagreidError, IntArray
 from bagreid.data.config import AugmentConfig
 from bagreid.data.datasets import BagDataset, ImageStore, Plan, ViewBatch, ViewDataset
+from bagreid.data.slots import Slots
 
 _Batch = TypeVar("_Batch")
+_Made = TypeVar("_Made", covariant=True)
+
+_PREFETCH = 2
+"""Batches that a worker is ahead."""
 
 
 class _Steps:
@@ -30,17 +39,88 @@ class _Steps:
             yield divmod(number, self._steps_per_epoch)
 
 
-class _OwnErrorsAsItems(Dataset[Any]):
-    """Hands our own errors over as items: torch would bury them in a worker's traceback."""
+class _Source(Protocol[_Made]):
+    """A dataset whose batches go into given memory: those of `bagreid.data.datasets`."""
 
-    def __init__(self, dataset: Dataset[Any]) -> None:
-        self._dataset = dataset
+    def make(self, index: Any, memory: Tensor | None = None) -> _Made:
+        """Makes a batch."""
 
-    def __getitem__(self, index: Any) -> Any:
+    def views(self, images: int, memory: Tensor | None = None) -> Tensor:
+        """Room for so many images."""
+
+    def batch_bytes(self, index: Any) -> int:
+        """Bytes that the pixels of a batch take."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent(Generic[_Batch]):
+    """A batch on its way from a worker.
+
+    Attributes:
+        slot: The slot that the worker was lent.
+        images: How many images' pixels lie in it; None: they are in the batch.
+        batch: The batch, its tensors as arrays, for torch would send each in a file of its own. Or
+            why there is none: torch would bury our error in a worker's traceback.
+    """
+
+    slot: int | None
+    images: int | None
+    batch: _Batch | BagreidError
+
+
+class _Worker(Dataset[_Sent[Any]]):
+    """What a worker does: makes the batch of an index into the slot lent with it."""
+
+    def __init__(self, source: _Source[Any], slots: Slots) -> None:
+        self._source = source
+        self._slots = slots
+
+    def __getitem__(self, ticket: tuple[int | None, Any]) -> _Sent[Any]:
+        slot, index = ticket
+        memory = None if slot is None else self._slots.write(slot)
         try:
-            return self._dataset[index]
+            batch = self._source.make(index, memory)
         except BagreidError as error:
-            return error
+            return _Sent(slot, None, error)
+        parts = _parts(batch)
+        arrays = {
+            name: part.numpy() if isinstance(part, Tensor) and name != "images" else part
+            for name, part in parts.items()
+        }
+        if memory is None or batch.images.data_ptr() != memory.data_ptr():
+            return _Sent(slot, None, type(batch)(**arrays))
+        return _Sent(slot, len(batch.images), type(batch)(**arrays | {"images": None}))
+
+
+def _received(sent: _Sent[_Batch], source: _Source[_Batch], slots: Slots) -> _Batch:
+    """The batch as it was made."""
+    if sent.slot is not None and sent.images is None:
+        slots.give_back(sent.slot)
+    if isinstance(sent.batch, BagreidError):
+        raise sent.batch
+    tensors = {
+        name: torch.from_numpy(part) if isinstance(part, np.ndarray) else part
+        for name, part in _parts(sent.batch).items()
+    }
+    if sent.slot is not None and sent.images is not None:
+        tensors["images"] = source.views(sent.images, slots.take(sent.slot))
+    return type(sent.batch)(**tensors)
+
+
+def _parts(batch: Any) -> dict[str, Any]:
+    return {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
+
+
+class _Tickets:
+    """The indices in order, each with a slot if one is free when a worker is sent for it."""
+
+    def __init__(self, indices: Iterable[Any], slots: Slots) -> None:
+        self._indices = indices
+        self._slots = slots
+
+    def __iter__(self) -> Iterator[tuple[int | None, Any]]:
+        for index in self._indices:
+            yield self._slots.lend(), index
 
 
 def _as_made(batch: _Batch) -> _Batch:
@@ -56,22 +136,33 @@ def _leave_signals_to_the_parent(worker: int) -> None:  # noqa: ARG001
         signal.signal(number, signal.SIG_IGN)
 
 
-def _load(dataset: Dataset[_Batch], indices: Iterable[Any], workers: int) -> Iterator[_Batch]:
-    """Makes the items of a dataset in order; torch gives each worker process one thread."""
+def _load(source: _Source[_Batch], indices: Iterable[Any], workers: int) -> Iterator[_Batch]:
+    """Makes the batches of a source in order; torch gives each worker process one thread."""
+    coming = iter(indices)
+    first = list(islice(coming, 1))
+    if not first:
+        return
+    # As many as can be under way, the one in use, and the one about to be.
+    slots = Slots(workers * _PREFETCH + 2, source.batch_bytes(first[0]))
+    if not workers:
+        for index in chain(first, coming):
+            slot = slots.lend()
+            yield source.make(index, None if slot is None else slots.take(slot))
+        return
     loader = DataLoader(
-        _OwnErrorsAsItems(dataset),
+        _Worker(source, slots),
         batch_size=None,
-        sampler=indices,
+        sampler=_Tickets(chain(first, coming), slots),
         num_workers=workers,
+        prefetch_factor=_PREFETCH,
         collate_fn=_as_made,
         worker_init_fn=_leave_signals_to_the_parent,
+        multiprocessing_context="fork",  # by which the slots are shared
         # Its own generator, or starting the workers would advance the global one.
         generator=torch.Generator(),
     )
-    for batch in loader:
-        if isinstance(batch, BagreidError):
-            raise batch
-        yield batch
+    for sent in loader:
+        yield _received(sent, source, slots)
 
 
 def bag_loader(

@@ -18,6 +18,7 @@ from torch import Tensor
 from bagreid.catalog import Catalog
 from bagreid.contracts import BagreidError, IntArray
 from bagreid.data import AugmentConfig
+from bagreid.data.augment import normalise
 from bagreid.data.datasets import ViewBatch
 from bagreid.data.loader import test_loader
 from bagreid.data.quarantine import BrokenImages
@@ -86,7 +87,7 @@ def extract_features(
         raise BagreidError("there are no images to extract features of", path=catalog.root)
     quarantine = known.known if known is not None else ()
     loader = test_loader(catalog, rows, augment, batch_size, workers, quarantine)
-    blocks = _computed(embed, catalog, loader, torch.device(device))
+    blocks = _computed(embed, catalog, loader, augment, torch.device(device))
     features, broken = None, []
     with nullcontext() if out_dir is None else fresh_features(out_dir, len(rows)) as append:
         done = 0
@@ -110,12 +111,17 @@ def extract_features(
 
 
 def _computed(
-    embed: Embed, catalog: Catalog, loader: Iterator[ViewBatch], device: torch.device
+    embed: Embed,
+    catalog: Catalog,
+    loader: Iterator[ViewBatch],
+    augment: AugmentConfig,
+    device: torch.device,
 ) -> Iterator[tuple[npt.NDArray[np.float32], list[int]]]:
     """Features and broken rows of each batch."""
     with torch.inference_mode():
         for batch in loader:
-            features = flip_summed(embed, batch.images.to(device, non_blocking=True))
+            images = normalise(batch.images.to(device, non_blocking=True).float(), augment)
+            features = flip_summed(embed, images)
             features[
                 torch.isin(batch.rows, torch.tensor(batch.broken, dtype=torch.int64)).to(device)
             ] = 0

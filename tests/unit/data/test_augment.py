@@ -200,6 +200,24 @@ def test_crops_begin_everywhere() -> None:
     assert {corner for _, corner in corners} >= {0, 1}
 
 
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+@pytest.mark.parametrize("size", [(48, 24), (31, 77), (200, 100), (64, 32), (2, 3)])
+@pytest.mark.parametrize("last", [(True, True), (True, False), (False, True), (False, False)])
+def test_resizing_into_a_batch_is_resizing(
+    interpolation: str, size: tuple[int, int], last: tuple[bool, bool]
+) -> None:
+    config = AugmentConfig(interpolation=interpolation)  # type: ignore[arg-type]
+    image = smooth_image(3)
+    if last[0]:
+        image = image.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+    batch = torch.zeros(2, *size, 3, dtype=torch.uint8).permute(0, 3, 1, 2)
+    if not last[1]:
+        batch = batch.contiguous()
+    augment.resize_into(image, batch[1], config)
+    assert torch.equal(batch[1], augment.resize(image, size, config))
+    assert not batch[0].any()
+
+
 def test_a_test_view_is_resized_and_normalised() -> None:
     image = smooth_image(2, 72, 36)
     resized = functional.resize(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -191,7 +192,37 @@ def test_test_images_come_in_row_order(make_catalog: Maker) -> None:
             assert not image.any()
         else:
             slow = augment.test_view(decode_jpeg(catalog.read(row)), AUGMENT)
-            assert torch.equal(image, slow)
+            assert torch.equal(augment.normalise(image[None].float(), AUGMENT)[0], slow)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_batches_that_are_let_go_make_room_for_the_next(make_catalog: Maker, workers: int) -> None:
+    catalog = make_catalog()
+    plan = plan_of(catalog)
+    places: list[int] = []
+    kept: torch.Tensor | None = None
+    for batch in loader.bag_loader(
+        catalog, plan, AUGMENT, seed=1, epoch=0, workers=workers, epochs=6
+    ):
+        if kept is None:
+            kept, before = batch.images[3, 1], batch.images[3, 1].clone()
+        else:
+            places.append(batch.images.data_ptr())
+    assert kept is not None
+    assert len(places) > 4 >= len(set(places))
+    assert kept.data_ptr() not in {place + kept.storage_offset() * 4 for place in places}
+    assert torch.equal(kept, before)
+
+
+def test_nothing_lies_in_dev_shm(make_catalog: Maker) -> None:
+    catalog = make_catalog()
+    shared = Path("/dev/shm")  # noqa: S108
+    rows = np.asarray(catalog.split("gallery"))
+    before = set(shared.iterdir())
+    for _ in loader.test_loader(catalog, rows, AUGMENT, 2, workers=2):
+        mapped = Path("/proc/self/maps").read_text()
+        assert "/dev/shm/torch" not in mapped  # noqa: S108
+        assert set(shared.iterdir()) <= before
 
 
 def test_no_rows_are_no_batches(make_catalog: Maker) -> None:

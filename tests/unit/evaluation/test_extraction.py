@@ -10,6 +10,7 @@ from torch import Tensor
 from bagreid.catalog import Catalog
 from bagreid.contracts import BagreidError
 from bagreid.data import AugmentConfig
+from bagreid.data.augment import normalise
 from bagreid.data.decode import decode_jpeg
 from bagreid.data.loader import test_loader as load_test_images
 from bagreid.evaluation import extract_features, open_features
@@ -53,7 +54,7 @@ def test_features_do_not_depend_on_batch_size_or_place(
     assert in_memory.features.dtype == np.float32
     np.testing.assert_array_equal(in_memory.features, on_disk.features)
     for batch in load_test_images(catalog, np.asarray(rows), VIEW, 1, 0):
-        expected = flip_summed(embed, batch.images)[0].numpy()
+        expected = flip_summed(embed, normalise(batch.images.float(), VIEW))[0].numpy()
         place = int(batch.rows[0]) - rows.start
         np.testing.assert_allclose(in_memory.features[place], expected, atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(in_memory.features, axis=1), 1, atol=1e-6)
