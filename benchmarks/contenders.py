@@ -1,7 +1,7 @@
 """Ways to read an archive, each behind the same few calls.
 
 A contender lives in a process of its own. Whatever it reads is decoded and resized by the same
-functions of torchvision (bagreid's by its own, which are checked decoding and the same resizing).
+functions of torchvision; bagreid's go through its own loader of test images, checks included.
 The libraries are imported where they are used: a process is weighed with its own one only.
 """
 
@@ -30,11 +30,10 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 from typing_extensions import override
 
-import bagreid.data.decode
 from bagreid.catalog import open_catalog
 from bagreid.contracts import IntArray
-from bagreid.data.augment import resize
 from bagreid.data.config import AugmentConfig
+from bagreid.data.loader import test_loader
 from bagreid.data.synthetic.layout import TRAIN
 from bagreid.shards import scan_tar
 
@@ -46,6 +45,9 @@ BATCH = {"bytes": 256, "pixels": 64}
 
 SHUFFLE_BUFFER = 1_000
 """Images that webdataset draws from."""
+
+_EPOCH = 1_000_000
+"""Random images that our loader is asked for: more than can be timed."""
 
 Image = bytes | memoryview
 
@@ -99,7 +101,7 @@ class Contender(ABC):
         """Looks every image up, as an epoch does, without reading it."""
         return  # some have nothing to look up
 
-    def loader(self, what: str, workers: int, seed: int) -> DataLoader[Any]:
+    def loader(self, what: str, workers: int, seed: int) -> Any:
         """Reads random images in batches: their bytes only, or their pixels.
 
         Args:
@@ -226,8 +228,16 @@ class Bagreid(Contender):
         return self._catalog.places(np.arange(images))
 
     @override
-    def pixels(self, data: Image) -> Tensor:
-        return resize(bagreid.data.decode.decode_jpeg(data), SIZE, _AUGMENT)
+    def loader(self, what: str, workers: int, seed: int) -> Any:
+        if what == "bytes":
+            return super().loader(what, workers, seed)
+        return self._through_our_loader(workers, seed)
+
+    def _through_our_loader(self, workers: int, seed: int) -> Iterator[Tensor]:
+        order = iter(RandomOrder(self.images, _EPOCH, seed))
+        rows, size = next(order), BATCH["pixels"]
+        for batch in test_loader(self._catalog, rows, _AUGMENT, size, workers):
+            yield batch.images
 
     @override
     def look_at_all(self) -> None:
