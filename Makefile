@@ -32,6 +32,10 @@ typecheck: install  ## Check types, strictly
 
 bench: install  ## Run the benchmarks; results go to benchmarks/results
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev,bench]'
+	$(BIN)/python benchmarks/archive.py
+	$(BIN)/python benchmarks/catalog_scale.py
+	$(BIN)/python benchmarks/catalog_layout.py
+	$(BIN)/python benchmarks/catalog_build.py
 	$(BIN)/python benchmarks/losses.py
 	$(BIN)/python benchmarks/ranking.py
 	$(BIN)/python benchmarks/weak_supervision.py
