@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from bagreid.contracts import IntArray
 from bagreid.shards.damage import DamageKind, TarDamage
-from bagreid.shards.header import is_unsafe
+from bagreid.shards.header import is_unsafe, quoted
 
 FIRST = 10
 """How many unsafe names are kept for the report."""
@@ -144,7 +144,7 @@ class Found:
         last = next((names[-1].as_py() for names in reversed(self._names) if len(names)), None)
         so_far = f"{count:,} member{'' if count == 1 else 's'} read whole"
         return TarDamage(
-            f"{what}; {so_far}" + (f", the last is '{last}'" if last is not None else ""),
+            f"{what}; {so_far}" + (f", the last is {quoted(last)}" if last is not None else ""),
             kind=kind,
             byte=byte,
             members=count,

@@ -20,6 +20,8 @@ LARGEST_NOTE = 1 << 20
 SPARSE = b"GNU.sparse"
 """How the keys of pax records begin that describe a sparse file."""
 
+_QUOTED = 300
+
 _OCTAL = frozenset(b"01234567")
 
 
@@ -75,6 +77,21 @@ def text(name: bytes) -> str:
         The name; bytes that are no UTF-8 are spelled as backslash escapes.
     """
     return name.decode("utf-8", "backslashreplace")
+
+
+def quoted(name: str) -> str:
+    """A member's name for a message; one of absurd length loses its middle.
+
+    Args:
+        name: The name.
+
+    Returns:
+        The name in quotation marks, at most `_QUOTED` characters of it.
+    """
+    if len(name) <= _QUOTED:
+        return f"'{name}'"
+    half = _QUOTED // 2
+    return f"'{name[:half]} … {name[-half:]}' ({len(name):,} characters)"
 
 
 def parse_number(field: bytes, what: Literal["size", "checksum"]) -> int:

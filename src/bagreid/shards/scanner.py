@@ -25,6 +25,7 @@ from bagreid.shards.header import (
     HeaderError,
     parse_header,
     parse_note,
+    quoted,
     text,
 )
 from bagreid.shards.runs import (
@@ -241,7 +242,7 @@ class Scanner:
             extended = block[504] > 0
         name = text(note.get(b"path", header.name))
         if size >= _ABSURD:
-            raise HeaderError(f"member '{name}' claims an absurd {size:,} bytes", "size")
+            raise HeaderError(f"member {quoted(name)} claims an absurd {size:,} bytes", "size")
         if start + size > self.total:
             raise self._cut_data(name, size, start)
         self.note, self.notes = {}, 0
@@ -292,7 +293,7 @@ class Scanner:
         missing = start + size - self.total
         return self._harm(
             "cut in data",
-            f"the tar is cut inside member '{name}', which begins here: {missing:,} of its "
+            f"the tar is cut inside member {quoted(name)}, which begins here: {missing:,} of its "
             f"{size:,} bytes are missing, the file ends at byte {self.total}",
             self.total,
             "Fetch the tar again",
