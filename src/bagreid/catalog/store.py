@@ -85,11 +85,23 @@ def url_directory(url: str, cache: Path | None) -> Path:
     return _directory(name or "root", url.encode(), cache)
 
 
-def _directory(name: str, identity: bytes, cache: Path | None) -> Path:
+def cache_root(cache: Path | None) -> Path:
+    """The folder for all that can be made again.
+
+    Args:
+        cache: The one asked for; None takes `$BAGREID_CACHE` or `~/.cache/bagreid`.
+
+    Returns:
+        Its absolute path; it may not exist yet.
+    """
     if cache is None:
         named = os.environ.get("BAGREID_CACHE")
         cache = Path(named) if named else Path.home() / ".cache" / "bagreid"
-    return cache.absolute() / f"{name}-{hashlib.sha256(identity).hexdigest()[:12]}"
+    return cache.absolute()
+
+
+def _directory(name: str, identity: bytes, cache: Path | None) -> Path:
+    return cache_root(cache) / f"{name}-{hashlib.sha256(identity).hexdigest()[:12]}"
 
 
 def fingerprint(layout: Layout) -> str:

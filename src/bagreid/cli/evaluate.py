@@ -24,9 +24,18 @@ A run: bagreid evaluate WORK_DIR
 
 A checkpoint: bagreid evaluate --checkpoint FILE.pt --root ARCHIVE
 
-Your own method: bagreid evaluate --features FILE.npz
+What bagreid extract wrote to OUT: bagreid evaluate --features OUT
 
-What bagreid extract wrote to OUT: bagreid evaluate --features OUT"""
+Your own method, in one file: bagreid evaluate --features mine.npz (arrays query_feature, query_pid,
+query_camid and the same of gallery_), or mine.parquet (columns feature, pid, camid, split)
+
+In two files, identities and cameras read from file names (0002_c1s1_000451_03.jpg):
+bagreid evaluate --features query.npy gallery.npy --names query.txt gallery.txt
+
+In a folder of query.npy, query_pid.npy, query_camid.npy and the same of gallery:
+bagreid evaluate --features FOLDER
+
+All formats and rules: docs/own_features.md"""
 
 MEANING = {
     "sysu30k": "shares of all queries, trapezoidal average precision",
@@ -49,9 +58,22 @@ class EvaluateArgs:
     root: Path | None = None
     """The archive; needed beside a checkpoint, and in place of the one a run was trained on."""
 
-    features: Path | None = None
-    """Features instead of a checkpoint: an .npz with query_feature (Q × D), query_pid,
-    query_camid (Q) and the same of gallery_, or a folder of bagreid extract."""
+    features: tuple[Path, ...] = ()
+    """Features instead of a checkpoint: an .npz, a Parquet file or a folder of both sides, or two
+    files (.npy, .npz, .parquet): of the queries, then of the gallery."""
+
+    names: tuple[Path, ...] = ()
+    """Beside --features: two files that tell of the queries, then of the gallery, in the order of
+    the features, the file names (.txt, one a line) or pid and camid or name (.csv)."""
+
+    name_pattern: str | None = None
+    """How file names tell identity and camera: market1501, dukemtmc, cuhk03-np, sysu30k, msmt17 or
+    a regular expression with the groups pid and camid; without it PID_cCAMERA, −1 junk, 0000 a
+    distractor."""
+
+    ignore_cameras: bool = False
+    """Beside --features: keep pairs of the same identity and camera, which otherwise are left out
+    of the ranking; the result says so."""
 
     convention: Convention = "sysu30k"
     """sysu30k: shares of all queries, trapezoidal AP, as the released script; standard: shares of
@@ -90,9 +112,11 @@ class EvaluateArgs:
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.workers < 0:
             raise ValueError("batch_size must be at least 1, workers at least 0")
-        given = [self.work_dir, self.checkpoint, self.features]
-        if sum(value is not None for value in given) != 1:
+        given = [self.work_dir is not None, self.checkpoint is not None, bool(self.features)]
+        if sum(given) != 1:
             raise ValueError("give one of WORK_DIR, --checkpoint and --features")
+        if not self.features and (self.names or self.name_pattern or self.ignore_cameras):
+            raise ValueError("--names, --name-pattern and --ignore-cameras go with --features")
         if self.checkpoint is not None and self.root is None:
             raise ValueError("--checkpoint needs --root, the archive to test on")
 
@@ -113,8 +137,8 @@ def main(argv: Sequence[str], *, prog: str) -> int:
     from bagreid.evaluation import write_evaluation
 
     console = Console(highlight=False)
-    evaluation = _of_features(args) if args.features is not None else _of_network(args, console)
-    print_result(console, evaluation.result)
+    evaluation = _of_features(args, console) if args.features else _of_network(args, console)
+    print_result(console, evaluation.result, ignored_cameras=args.ignore_cameras)
     if (caution := evaluation.caution()) is not None:
         console.print(f"[yellow]{caution}[/]", soft_wrap=True)
     target = args.json
@@ -126,17 +150,20 @@ def main(argv: Sequence[str], *, prog: str) -> int:
     return 0
 
 
-def _of_features(args: EvaluateArgs) -> Evaluation:
+def _of_features(args: EvaluateArgs, console: Console) -> Evaluation:
     from bagreid.catalog import open_catalog
     from bagreid.cli.inference import progress_line
-    from bagreid.evaluation import evaluate_features, open_features, read_feature_file
+    from bagreid.evaluation import evaluate_features, load_features
     from bagreid.world import open_world
 
-    assert args.features is not None
-    if args.features.is_dir():
-        query, gallery = (open_features(args.features / side) for side in ("query", "gallery"))
-    else:
-        query, gallery = read_feature_file(args.features)
+    loaded = load_features(
+        *args.features,
+        names=args.names,
+        name_pattern=args.name_pattern,
+        ignore_cameras=args.ignore_cameras,
+        cache=args.cache,
+    )
+    query, gallery = loaded
     root = args.root or query.root
     known = query.rows is not None and root is not None and (args.root or root.exists())
     catalog: Catalog | None = open_catalog(root, cache=args.cache) if root and known else None
@@ -144,15 +171,20 @@ def _of_features(args: EvaluateArgs) -> Evaluation:
         open_world(args.device) as world,
         progress_line("ranking", "gallery images") as progress,
     ):
-        return evaluate_features(
+        evaluation = evaluate_features(
             query,
             gallery,
-            method=args.method or args.features.stem,
+            method=args.method or args.features[0].stem,
             convention=args.convention,
             catalog=catalog,
+            ignore_cameras=args.ignore_cameras,
             device=world.device,
             progress=progress,
         )
+    loaded.annotate(evaluation.record)
+    for note in loaded.facts.notes():
+        console.print(note, markup=False, soft_wrap=True)
+    return evaluation
 
 
 def _of_network(args: EvaluateArgs, console: Console) -> Evaluation:
@@ -200,7 +232,7 @@ def _name_of(args: EvaluateArgs, checkpoint: Path) -> str:
     return args.work_dir.resolve().name if args.work_dir is not None else checkpoint.stem
 
 
-def print_result(console: Console, result: RankingResult) -> None:
+def print_result(console: Console, result: RankingResult, *, ignored_cameras: bool = False) -> None:
     """Prints the convention, the counts, rank-1, 5 and 10, mAP, mINP and rank-1's interval."""
     from rich.table import Table
 
@@ -212,8 +244,15 @@ def print_result(console: Console, result: RankingResult) -> None:
         f"{counts.junk:,} junk images, {counts.same_camera:,} pairs of the same camera.",
         soft_wrap=True,
     )
+    if ignored_cameras:
+        console.print("Cameras are ignored: pairs of the same identity and camera are ranked.")
     if counts.queries_without_match:
         console.print(f"{counts.queries_without_match:,} queries have no match in the gallery.")
+    if counts.queries_lost_to_cameras:
+        console.print(
+            f"{counts.queries_lost_to_cameras:,} of them would have one, but by their own camera.",
+            soft_wrap=True,
+        )
     if counts.ties:
         console.print(
             f"{counts.ties:,} wrong answers score exactly as a match does; they count as ahead."

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bagreid.evaluation.baselines import histogram_features
     from bagreid.evaluation.extraction import extract_features
-    from bagreid.evaluation.features import ImageFeatures, open_features, read_feature_file
+    from bagreid.evaluation.features import ImageFeatures, open_features
+    from bagreid.evaluation.inputs import LoadedFeatures, load_features
     from bagreid.evaluation.protocol import Evaluation, evaluate_catalog, evaluate_features
     from bagreid.evaluation.ranking import RankingCounts, RankingResult, evaluate_ranking
     from bagreid.evaluation.results import write_evaluation
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "baselines": ("histogram_features",),
     "extraction": ("extract_features",),
-    "features": ("ImageFeatures", "open_features", "read_feature_file"),
+    "features": ("ImageFeatures", "open_features"),
+    "inputs": ("LoadedFeatures", "load_features"),
     "protocol": ("Evaluation", "evaluate_catalog", "evaluate_features"),
     "ranking": ("RankingCounts", "RankingResult", "evaluate_ranking"),
     "results": ("write_evaluation",),
@@ -27,6 +29,7 @@ _HOMES = {
 __all__ = [
     "Evaluation",
     "ImageFeatures",
+    "LoadedFeatures",
     "RankingCounts",
     "RankingResult",
     "evaluate_catalog",
@@ -34,8 +37,8 @@ __all__ = [
     "evaluate_ranking",
     "extract_features",
     "histogram_features",
+    "load_features",
     "open_features",
-    "read_feature_file",
     "write_evaluation",
 ]
 

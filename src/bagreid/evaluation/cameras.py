@@ -6,6 +6,7 @@ Shape letters: Q queries, S pairs left out.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -31,13 +32,16 @@ def lost_queries(relations: Relations) -> IntArray:
     return np.setdiff1d(relations.same_camera_query, relations.match_query)
 
 
-def demand_a_match(relations: Relations, query_camid: IntArray, label: Label = str) -> None:
+def demand_a_match(
+    relations: Relations, query_camid: IntArray, label: Label = str, path: Path | None = None
+) -> None:
     """Says why there is nothing to find.
 
     Args:
         relations: The pairs.
         query_camid: ``(Q,)`` int64 cameras of the queries.
         label: How a camera is called.
+        path: The file of the queries, where there is one.
 
     Raises:
         BagreidError: When no query has a match.
@@ -51,12 +55,14 @@ def demand_a_match(relations: Relations, query_camid: IntArray, label: Label = s
             f"no query has a match: all {filtered:,} pairs of the same identity, of "
             f"{len(lost_queries(relations)):,} queries, also have the same camera ({where}) and "
             "are left out",
+            path=path,
             remedy="Check the cameras: query and gallery must be taken by different ones; where "
             "there is but one camera, bagreid evaluate --ignore-cameras keeps such pairs",
         )
     raise BagreidError(
         f"no query has a match: none of the {len(query_camid):,} queries' identities is in the "
         "gallery",
+        path=path,
         remedy="Check that query and gallery come from the same set and the identities were read "
         "right",
     )

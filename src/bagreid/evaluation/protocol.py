@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from bagreid.catalog import Catalog
@@ -97,6 +98,7 @@ def evaluate_features(
     method: str,
     convention: Convention = "sysu30k",
     catalog: Catalog | None = None,
+    ignore_cameras: bool = False,
     device: torch.device | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -108,6 +110,8 @@ def evaluate_features(
         method: What to call the method.
         convention: What shares are of, and which average precision.
         catalog: The archive, for the names of its images.
+        ignore_cameras: Keep pairs of the same identity and camera, which otherwise are left out;
+            the record says so.
         device: Where to rank; None: where the features are.
         progress: Told how far the ranking is, in gallery images.
 
@@ -117,13 +121,16 @@ def evaluate_features(
     Raises:
         BagreidError: When the features cannot be ranked, or no query has a match.
     """
+    query_camids, gallery_camids = query.camids, gallery.camids
+    if ignore_cameras:  # no camera of one side is one of the other
+        query_camids, gallery_camids = np.zeros_like(query_camids), np.ones_like(gallery_camids)
     result = evaluate_ranking(
         query.features,
         query.pids,
-        query.camids,
+        query_camids,
         gallery.features,
         gallery.pids,
-        gallery.camids,
+        gallery_camids,
         convention=convention,
         query_broken=query.broken_places(),
         gallery_broken=gallery.broken_places(),
@@ -131,4 +138,5 @@ def evaluate_features(
         progress=progress,
     )
     record = evaluation_record(result, query, gallery, method=method, catalog=catalog)
+    record["camera_filter"] = not ignore_cameras
     return Evaluation(result=result, record=record, broken=query.broken + gallery.broken)

@@ -13,7 +13,7 @@ from bagreid.evaluation import (
     evaluate_catalog,
     evaluate_features,
     histogram_features,
-    read_feature_file,
+    load_features,
     write_evaluation,
 )
 from bagreid.report.results import read_evaluation
@@ -55,7 +55,7 @@ def test_record_of_an_archive(damaged: Catalog, tmp_path: Path) -> None:
 
 
 def test_the_report_reads_what_is_written(own_features: Path, tmp_path: Path) -> None:
-    query, gallery = read_feature_file(own_features)
+    query, gallery = load_features(own_features)
     tested = evaluate_features(query, gallery, method="mine")
     write_evaluation(tested.record, tmp_path / "evaluation.json")
     read = read_evaluation(tmp_path / "evaluation.json")
@@ -75,19 +75,3 @@ def test_an_archive_without_matches_is_refused_before_extraction(
     monkeypatch.setattr(catalog, "camera", np.ones_like(catalog.camera))
     with pytest.raises(BagreidError, match="none of the 5 queries has a match"):
         evaluate_catalog(lambda rows: pytest.fail(f"extracted {rows}"), catalog, method="x")
-
-
-def test_damaged_feature_files(own_features: Path, tmp_path: Path) -> None:
-    cut = tmp_path / "cut.npz"
-    cut.write_bytes(own_features.read_bytes()[:5000])
-    single = tmp_path / "single.npy"
-    np.save(single, np.ones(3))
-    text = tmp_path / "text.npz"
-    text.write_text("pid,camid\n1,2\n")
-    objects = tmp_path / "objects.npz"
-    np.savez(objects, query_feature=np.array([{}]))
-    for path in (cut, single, text, objects, tmp_path / "absent.npz", tmp_path):
-        with pytest.raises(BagreidError, match=r"cannot be read as \.npz|lacks"):
-            read_feature_file(path)
-    with pytest.raises(BagreidError, match="lacks query_feature, query_pid, query_camid"):
-        read_feature_file(FIXTURE)
