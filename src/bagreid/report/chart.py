@@ -220,7 +220,7 @@ def _lines(
     x_label: str,
 ) -> tuple[Line, ...]:
     unit = x_label.split(" \u00b7 ")[0]
-    labels = _spread([y_of(float(s.curve.value[-1])) for s in series])
+    labels = spread([y_of(float(s.curve.value[-1])) for s in series])
     lines = []
     for s, label in zip(series, labels, strict=True):
         dots = tuple(
@@ -239,8 +239,15 @@ def _lines(
     return tuple(lines)
 
 
-def _spread(heights: Sequence[float]) -> list[float]:
-    """Moves the labels at the lines' ends apart, upwards where the bottom is reached."""
+def spread(heights: Sequence[float]) -> list[float]:
+    """Moves the labels at the lines' ends apart, upwards where the bottom is reached.
+
+    Args:
+        heights: Where each line ends, in SVG units.
+
+    Returns:
+        Where each label goes.
+    """
     order = sorted(range(len(heights)), key=lambda place: heights[place])
     placed = list(heights)
     for above, below in itertools.pairwise(order):

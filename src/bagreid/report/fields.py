@@ -71,6 +71,21 @@ class Fields:
             raise self._error(f"'{key}' holds something that is no number")
         return [float(value) for value in values if isinstance(value, int | float)]
 
+    def pairs(self, key: str) -> list[tuple[float, float]]:
+        """The list of pairs of numbers at ``key``.
+
+        Raises:
+            BagreidError: When it is absent or holds anything else.
+        """
+        found = []
+        for place, value in enumerate(self._list(key)):
+            pair = Fields({"pair": value}, self.path, self._place(f"{key}[{place}]"))
+            numbers = pair.numbers("pair")
+            if len(numbers) != 2:
+                raise self._error(f"'{key}[{place}]' is no pair of numbers")
+            found.append((numbers[0], numbers[1]))
+        return found
+
     def child(self, key: str) -> Fields:
         """The object at ``key``.
 

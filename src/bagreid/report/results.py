@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from bagreid.contracts import DISTRACTOR_PID, PADDING, BagreidError, FloatArray, IntArray
+from bagreid.evaluation.statistics import wilson_interval
 from bagreid.report.fields import Fields, read_json
 
 EVALUATION_SCHEMA = "bagreid.evaluation/1"
@@ -47,6 +48,8 @@ class QueryResult:
         camid: The camera of the query.
         rank: 1 for a match in the first place, ``None`` when the gallery holds no match.
         average_precision: Of this query alone.
+        wrong_answers: How many gallery images its matches compete with, ``None`` in files that
+            do not say and where it cannot be told from their counts.
         match: The first right image, wherever it stands.
         top: The first images of the ranking, best first.
     """
@@ -57,6 +60,7 @@ class QueryResult:
     camid: int
     rank: int | None
     average_precision: float
+    wrong_answers: int | None = None
     match: Hit | None
     top: tuple[Hit, ...]
 
@@ -74,6 +78,11 @@ class Evaluation:
         mean_ap: Mean average precision.
         mean_inp: Mean inverse negative penalty, where it was computed.
         rank1_interval: The 95 % interval of rank-1.
+        cmc_interval: That of every rank-k, where the file has them.
+        gallery_digest: Equal for galleries of the same identities and cameras, where the file says.
+        ties: What became of wrong answers that score as a match does; files that do not say put
+            them ahead of it.
+        reranked: Whether the ranking was changed afterwards by who neighbours whom.
         queries: One result a query.
     """
 
@@ -85,11 +94,33 @@ class Evaluation:
     mean_ap: float
     mean_inp: float | None
     rank1_interval: tuple[float, float] | None
+    cmc_interval: tuple[tuple[float, float], ...] = ()
+    gallery_digest: str | None = None
+    ties: str = "pessimistic"
+    reranked: bool = False
     queries: tuple[QueryResult, ...]
 
     def rank(self, k: int) -> float | None:
         """The CMC at rank ``k``, ``None`` when the curve ends before."""
         return self.cmc[k - 1] if len(self.cmc) >= k else None
+
+    def interval(self, k: int) -> tuple[float, float] | None:
+        """The 95 % interval of rank ``k``: the file's, else computed, else ``None``."""
+        if len(self.cmc_interval) >= k:
+            return self.cmc_interval[k - 1]
+        share = self.rank(k)
+        if k == 1 and self.rank1_interval is not None:
+            return self.rank1_interval
+        if share is None or not self.counted:
+            return None
+        return wilson_interval(round(share * self.counted, 6), self.counted)
+
+    @property
+    def counted(self) -> int:
+        """The number of queries that shares are of; 0 where the file holds no single queries."""
+        if self.convention == "sysu30k":
+            return len(self.queries)
+        return sum(query.rank is not None for query in self.queries)
 
 
 def read_evaluation(path: Path) -> Evaluation | None:
@@ -110,11 +141,15 @@ def read_evaluation(path: Path) -> Evaluation | None:
     fields.expect_schema(EVALUATION_SCHEMA)
     counts = fields.child("counts")
     cmc = fields.numbers("cmc")
+    intervals = _intervals(fields)
+    only = _only_wrong(counts)
     interval = fields.numbers("rank1_interval") if "rank1_interval" in fields else []
     if not cmc or len(interval) not in {0, 2}:
         raise BagreidError(
             "an empty 'cmc', or a 'rank1_interval' of other than two ends", path=path
         )
+    if not all(0 <= share <= 1 for share in cmc):
+        raise BagreidError("'cmc' holds something that is no share", path=path)
     return Evaluation(
         method=fields.text("method"),
         root=fields.text("root") if "root" in fields else None,
@@ -124,11 +159,33 @@ def read_evaluation(path: Path) -> Evaluation | None:
         mean_ap=fields.number("mean_ap"),
         mean_inp=fields.number("mean_inp") if "mean_inp" in fields else None,
         rank1_interval=(interval[0], interval[1]) if interval else None,
-        queries=tuple(_query(query) for query in fields.children("queries")),
+        cmc_interval=intervals,
+        gallery_digest=fields.text("gallery_digest") if "gallery_digest" in fields else None,
+        ties=fields.text("ties") if "ties" in fields else "pessimistic",
+        reranked="reranking" in fields,
+        queries=tuple(_query(query, only) for query in fields.children("queries")),
     )
 
 
-def _query(fields: Fields) -> QueryResult:
+def _intervals(fields: Fields) -> tuple[tuple[float, float], ...]:
+    if "cmc_interval" not in fields:
+        return ()
+    return tuple((low, high) for low, high in fields.pairs("cmc_interval"))
+
+
+def _only_wrong(counts: Fields) -> int | None:
+    """Wrong answers of every query of an older file, where its counts leave no doubt.
+
+    With one match a query and no pair left out, all but the junk and that match are wrong.
+    """
+    needed = ("gallery", "junk", "same_camera", "matches", "queries", "queries_without_match")
+    if not all(key in counts for key in needed):
+        return None
+    gallery, junk, same, matches, queries, without = (counts.integer(key) for key in needed)
+    return gallery - junk - 1 if same == 0 and matches == queries and not without else None
+
+
+def _query(fields: Fields, wrong: int | None) -> QueryResult:
     rank = fields.integer("first_match_rank")
     match = None
     if "match" in fields:
@@ -147,6 +204,7 @@ def _query(fields: Fields) -> QueryResult:
         camid=fields.integer("camid"),
         rank=None if rank < 0 else rank + 1,
         average_precision=fields.number("average_precision"),
+        wrong_answers=fields.integer("wrong_answers") if "wrong_answers" in fields else wrong,
         match=match,
         top=tuple(_hit(hit) for hit in fields.children("top")),
     )

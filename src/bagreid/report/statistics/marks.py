@@ -51,6 +51,25 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Polyline:
+    """A line through points; dashes are (stroke, gap), none for a whole line."""
+
+    points: tuple[tuple[float, float], ...]
+    tone: str
+    width: float = 2.0
+    dash: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Area:
+    """A filled polygon that lets what is behind it shine through."""
+
+    points: tuple[tuple[float, float], ...]
+    tone: str
+    opacity: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Disc:
     """A dot, filled or a ring."""
 
@@ -87,17 +106,18 @@ class Photo:
     alt: str
 
 
-Mark = Rect | Segment | Disc | Label | Photo
+Mark = Rect | Segment | Polyline | Area | Disc | Label | Photo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """An entry of a legend."""
+    """An entry of a legend; `dash` is that of a line."""
 
     name: str
     tone: str
-    shape: Literal["square", "disc", "ring", "dash"] = "square"
+    shape: Literal["square", "disc", "ring", "dash", "line"] = "square"
     opacity: float = 1.0
+    dash: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

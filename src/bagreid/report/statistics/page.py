@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
-
 from bagreid.catalog import Catalog
 from bagreid.catalog.image_sizes import ImageSizes
 from bagreid.catalog.published import PUBLISHED
@@ -16,7 +14,7 @@ from bagreid.report.environment import page_environment
 from bagreid.report.statistics.datasets import BENCHMARK, HERE
 from bagreid.report.statistics.examples import BagExample, PairExample
 from bagreid.report.statistics.marks import Figure
-from bagreid.report.statistics.svg import inline_svg, key_svg
+from bagreid.report.statistics.on_page import on_page
 from bagreid.report.statistics.tables import Table, shown
 from bagreid.report.wording import NO_BREAK, count, number
 
@@ -54,15 +52,6 @@ class Content:
     faults: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A figure as the page's template takes it."""
-
-    figure: Figure
-    svg: Markup
-    legend: tuple[tuple[Markup, str], ...]
-
-
 def render(content: Content) -> str:
     """Renders the page.
 
@@ -82,7 +71,7 @@ def render(content: Content) -> str:
             dek=beside_the_benchmark(content.statistics),
             remarks=_remarks(content),
             facts=_facts(content),
-            figures={figure.name: _shown(figure) for figure in content.figures},
+            figures={figure.name: on_page(figure) for figure in content.figures},
             counts=counts,
             table_1=first,
             table_2=second,
@@ -206,8 +195,3 @@ def _narrow(first: Table, second: Table) -> dict[str, dict[str, str]]:
         each = f", {shown(share)} images a category" if share is not None else ""
         told[second.name][str(name)] = f"{annotation}{each}"
     return told
-
-
-def _shown(figure: Figure) -> Shown:
-    legend = tuple((Markup(key_svg(key)), key.name) for key in figure.legend)  # noqa: S704 - ours
-    return Shown(figure, Markup(inline_svg(figure)), legend)  # noqa: S704 - escaped where it is made

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
+import math
+from collections.abc import Sequence
 
 from PIL import Image, ImageColor, ImageDraw
 
 from bagreid.report.palette import LIGHT
 from bagreid.report.statistics.marks import (
+    Area,
     Disc,
     Figure,
     Label,
     Mark,
     Photo,
+    Polyline,
     Rect,
     Segment,
     font,
@@ -31,6 +36,7 @@ _SMOOTH = 2
 
 _ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
 _DASH = (4.0, 3.0)
+_Point = tuple[float, float]
 
 
 def png_file(figure: Figure) -> bytes:
@@ -69,6 +75,10 @@ class _Painter:
             self._rect(mark)
         elif isinstance(mark, Segment):
             self._segment(mark)
+        elif isinstance(mark, Polyline):
+            self._polyline(mark)
+        elif isinstance(mark, Area):
+            self._area(mark)
         elif isinstance(mark, Disc):
             self._disc(mark)
         elif isinstance(mark, Label):
@@ -100,6 +110,19 @@ class _Painter:
             width = max(1, round(mark.width * self.scale))
             self.draw.line([*points[0], *points[1]], fill=LIGHT[mark.tone], width=width)
             at = end + off
+
+    def _polyline(self, mark: Polyline) -> None:
+        width = max(1, round(mark.width * self.scale))
+        strokes = [mark.points] if mark.dash is None else _strokes(mark.points, *mark.dash)
+        for points in strokes:
+            places = [(x * self.scale, y * self.scale) for x, y in points]
+            self.draw.line(places, fill=LIGHT[mark.tone], width=width, joint="curve")
+
+    def _area(self, mark: Area) -> None:
+        mask = Image.new("L", self.canvas.size, 0)
+        places = [(x * self.scale, y * self.scale) for x, y in mark.points]
+        ImageDraw.Draw(mask).polygon(places, fill=round(255 * mark.opacity))
+        self.canvas.paste(ImageColor.getrgb(LIGHT[mark.tone]), (0, 0), mask)
 
     def _disc(self, mark: Disc) -> None:
         s = self.scale
@@ -133,6 +156,26 @@ class _Painter:
         left = round(mark.x * s + (mark.width * s - size[0]) / 2)
         top = round(mark.y * s + (mark.height * s - size[1]) / 2)
         self.canvas.paste(image.resize(size, Image.Resampling.BICUBIC), (left, top))
+
+
+def _strokes(points: Sequence[_Point], on: float, off: float) -> list[tuple[_Point, ...]]:
+    """Cuts a line through points into dashes that go round its corners."""
+    strokes: list[list[_Point]] = [[points[0]]]
+    drawn, left = True, on
+    for (x1, y1), (x2, y2) in itertools.pairwise(points):
+        length, at = math.hypot(x2 - x1, y2 - y1), 0.0
+        while length - at > left:
+            at += left
+            place = (x1 + (x2 - x1) * at / length, y1 + (y2 - y1) * at / length)
+            if drawn:
+                strokes[-1].append(place)
+            else:
+                strokes.append([place])
+            drawn, left = not drawn, off if drawn else on
+        left -= length - at
+        if drawn:
+            strokes[-1].append((x2, y2))
+    return [tuple(stroke) for stroke in strokes if len(stroke) > 1]
 
 
 def _mixed(tone: str, opacity: float) -> tuple[int, ...]:

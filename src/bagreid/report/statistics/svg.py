@@ -12,12 +12,14 @@ from xml.sax.saxutils import escape, quoteattr
 from bagreid.report.palette import LIGHT
 from bagreid.report.statistics.marks import (
     TEXT_SIZE,
+    Area,
     Disc,
     Figure,
     Key,
     Label,
     Mark,
     Photo,
+    Polyline,
     Rect,
     Segment,
     text_width,
@@ -128,6 +130,9 @@ def key_marks(key: Key, x: float, y: float) -> list[Mark]:
     Returns:
         What to draw.
     """
+    if key.shape == "line":
+        ends = ((x, y), (x + 14, y))
+        return [Polyline(points=ends, tone=key.tone, dash=key.dash)]
     if key.shape == "dash":
         return [Segment(x1=x, y1=y, x2=x + 14, y2=y, tone=key.tone, width=1.5, dashed=True)]
     if key.shape == "square":
@@ -151,6 +156,8 @@ def key_svg(key: Key) -> str:
 def _moved(mark: Mark, dx: float, dy: float) -> Mark:
     if isinstance(mark, Segment):
         return replace(mark, x1=mark.x1 + dx, x2=mark.x2 + dx, y1=mark.y1 + dy, y2=mark.y2 + dy)
+    if isinstance(mark, Polyline | Area):
+        return replace(mark, points=tuple((x + dx, y + dy) for x, y in mark.points))
     return replace(mark, x=mark.x + dx, y=mark.y + dy)
 
 
@@ -159,6 +166,11 @@ def _element(mark: Mark, *, inline: bool) -> str:
         return _rect(mark, inline)
     if isinstance(mark, Segment):
         return _segment(mark, inline)
+    if isinstance(mark, Polyline):
+        return _polyline(mark, inline)
+    if isinstance(mark, Area):
+        faded = f' fill-opacity="{_n(mark.opacity)}"'
+        return f"<polygon{_points(mark)}{faded}{_paint('fill', mark.tone, inline)}/>"
     if isinstance(mark, Disc):
         return _disc(mark, inline)
     return _label(mark, inline) if isinstance(mark, Label) else _photo(mark, inline)
@@ -191,6 +203,16 @@ def _segment(mark: Segment, inline: bool) -> str:
     place = f' x1="{_n(mark.x1)}" y1="{_n(mark.y1)}" x2="{_n(mark.x2)}" y2="{_n(mark.y2)}"'
     width = f' stroke-width="{_n(mark.width)}"'
     return f"<line{place}{width}{dash}{_paint('stroke', mark.tone, inline)}/>"
+
+
+def _polyline(mark: Polyline, inline: bool) -> str:
+    dash = f' stroke-dasharray="{_n(mark.dash[0])} {_n(mark.dash[1])}"' if mark.dash else ""
+    shape = f' fill="none" stroke-width="{_n(mark.width)}" stroke-linejoin="round"{dash}'
+    return f"<polyline{_points(mark)}{shape}{_paint('stroke', mark.tone, inline)}/>"
+
+
+def _points(mark: Polyline | Area) -> str:
+    return f' points="{" ".join(f"{_n(x)},{_n(y)}" for x, y in mark.points)}"'
 
 
 def _disc(mark: Disc, inline: bool) -> str:

@@ -1,0 +1,1 @@
+"""Evaluations side by side: paired tests, curves with their intervals, and one page."""
