@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -208,6 +209,23 @@ class Catalog:
         """
         shard, offset, size = self._place(int(row))
         return self._reader.read(shard, offset, size)
+
+    def read_many(self, rows: Sequence[int]) -> list[memoryview]:
+        """The JPEGs of some images; a slow disk is asked for all of them at once.
+
+        Args:
+            rows: Their rows.
+
+        Returns:
+            A read-only view of each file's bytes.
+
+        Raises:
+            BagreidError: If the archive changed since it was indexed.
+        """
+        places = [self._place(int(row)) for row in rows]
+        for place in places:
+            self._reader.expect(*place)
+        return [self._reader.read(*place) for place in places]
 
     def name(self, row: int) -> str:
         """The path of one image as the list files spell it.

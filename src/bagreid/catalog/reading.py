@@ -22,6 +22,9 @@ class ImageReader(Protocol):
     def read(self, shard: int, offset: int, size: int) -> memoryview:
         """The bytes at a place of the catalog."""
 
+    def expect(self, shard: int, offset: int, size: int) -> None:
+        """Says that these are about to be read."""
+
     def close(self) -> None:
         """Lets files go."""
 
@@ -67,7 +70,7 @@ class CatalogReader:
         Raises:
             BagreidError: If the file is gone or changed since it was indexed.
         """
-        if not self._loose or shard != len(self._shards) - 1:
+        if not self._is_loose(shard):
             return self._tars.read(shard, offset, size)
         path = self._root / self.loose_name(offset // BLOCK)
         try:
@@ -77,6 +80,23 @@ class CatalogReader:
         if len(data) != size:
             raise changed(path, f"the file holds {len(data):,} bytes and held {size:,}")
         return memoryview(data)
+
+    def expect(self, shard: int, offset: int, size: int) -> None:
+        """Says that an image is about to be read, so that a slow disk fetches several at once.
+
+        Args:
+            shard: Its shard number in the catalog.
+            offset: Its offset in the catalog.
+            size: Its size in the catalog.
+
+        Raises:
+            BagreidError: If the tar is gone.
+        """
+        if not self._is_loose(shard):
+            self._tars.expect(shard, offset, size)
+
+    def _is_loose(self, shard: int) -> bool:
+        return self._loose and shard == len(self._shards) - 1
 
     def loose_name(self, number: int) -> str:
         """The path of a loose file below the root.

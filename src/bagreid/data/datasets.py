@@ -30,8 +30,8 @@ _FLOAT_BYTES = 4
 class ImageStore(Protocol):
     """Where bytes come from; the catalog is one."""
 
-    def read(self, row: int) -> memoryview:
-        """The bytes of an image."""
+    def read_many(self, rows: Sequence[int]) -> list[memoryview]:
+        """The bytes of some images."""
 
     def ref(self, row: int) -> ImageRef:
         """Where they lie."""
@@ -73,13 +73,14 @@ def decode_whole(
 ) -> Iterator[Tensor | None]:
     """Decodes images; those known to be broken, or that turn out to be, are None.
 
-    All are read first: one read after another takes a fifth of what reads between decodings take,
-    for what the system needs for them stays in the processor's cache.
+    All are read first: a disk that is asked for many is faster, and reads in a row take a fifth of
+    what reads between decodings do, for what they need stays in the processor's cache.
     """
-    files = [None if row in quarantine else store.read(row) for row in rows]
-    for data in files:
+    hopeful = [row for row in rows if row not in quarantine]
+    files = iter(store.read_many(hopeful))
+    for row in rows:
         try:
-            yield None if data is None else decode_jpeg(data)
+            yield None if row in quarantine else decode_jpeg(next(files))
         except BrokenImage:
             yield None
 

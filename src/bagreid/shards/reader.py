@@ -46,9 +46,7 @@ class ShardReader:
             BagreidError: If the file is gone, is a remote one that changed, or ends before
                 `offset + size`.
         """
-        source = self._sources.get(shard)
-        if source is None:
-            source = self._sources[shard] = self._open(shard)
+        source = self._source(shard)
         if not 0 <= offset <= offset + size <= source.size:
             raise BagreidError(
                 f"the file holds {source.size:,} bytes and an image should end at "
@@ -58,6 +56,25 @@ class ShardReader:
                 remedy="It changed since it was indexed: run 'bagreid catalog' again",
             )
         return source.read(offset, size)
+
+    def expect(self, shard: int, offset: int, size: int) -> None:
+        """Says that a member is about to be read, so that a slow disk fetches several at once.
+
+        Args:
+            shard: Which file.
+            offset: First byte.
+            size: Number of bytes.
+
+        Raises:
+            BagreidError: If the file is gone, or is a remote one that changed.
+        """
+        self._source(shard).expect(offset, size)
+
+    def _source(self, shard: int) -> ByteSource:
+        source = self._sources.get(shard)
+        if source is None:
+            source = self._sources[shard] = self._open(shard)
+        return source
 
     def _open(self, shard: int) -> ByteSource:
         path, state = self.paths[shard], self.states[shard]

@@ -82,6 +82,9 @@ class RemoteSource:
         self._kept = (offset, view if ahead else _NOTHING)
         return view[:size]
 
+    def expect(self, offset: int, size: int) -> None:
+        """Does nothing: bytes fetched here must be read, or they were fetched in vain."""
+
     def _fetch(self, offset: int, size: int) -> memoryview:
         view = memoryview(bytearray(max(min(size, self.size - offset), 0)))
         done = failures = 0

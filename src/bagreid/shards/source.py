@@ -64,6 +64,14 @@ class ByteSource(Protocol):
             BagreidError: If the source cannot be read or changed.
         """
 
+    def expect(self, offset: int, size: int) -> None:
+        """Says that some bytes are about to be read, where it helps to know.
+
+        Args:
+            offset: The first of them.
+            size: How many.
+        """
+
     def close(self) -> None:
         """Lets file or connection go; views stay valid."""
 
@@ -146,9 +154,13 @@ class LocalSource:
             )
         return memoryview(data)[:size]
 
-    def _fetch_ahead(self, offset: int) -> None:
+    def expect(self, offset: int, size: int) -> None:
+        """Lets the system fetch some bytes while others are being read."""
         if hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(self._file.fileno(), offset, AHEAD, os.POSIX_FADV_WILLNEED)
+            os.posix_fadvise(self._file.fileno(), offset, size, os.POSIX_FADV_WILLNEED)
+
+    def _fetch_ahead(self, offset: int) -> None:
+        self.expect(offset, AHEAD)
         self._due = offset + AHEAD // 2
 
     def _unreadable(self, error: OSError | ValueError) -> BagreidError:

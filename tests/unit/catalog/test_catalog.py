@@ -381,4 +381,7 @@ def test_the_real_pets_archive(cache: Path, inner: str) -> None:
         65,
     ]
     assert all(bytes(catalog.read(row)[:3]) == b"\xff\xd8\xff" for row in range(len(catalog)))
+    mixed = [*reversed(range(len(catalog))), 0, 0]
+    assert catalog.read_many(mixed) == [catalog.read(row) for row in mixed]
+    assert catalog.read_many([]) == []
     assert not any(entry.absent or entry.unlisted for entry in catalog.findings.lists)

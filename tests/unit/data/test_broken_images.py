@@ -106,9 +106,10 @@ class Unreadable:
     def __init__(self, catalog: Catalog, rows: set[int]) -> None:
         self._catalog, self._rows = catalog, rows
 
-    def read(self, row: int) -> memoryview:
-        assert row not in self._rows, f"row {row} is known to be broken and was read"
-        return self._catalog.read(row)
+    def read_many(self, rows: list[int]) -> list[memoryview]:
+        read = self._rows.intersection(rows)
+        assert not read, f"rows {read} are known to be broken and were read"
+        return self._catalog.read_many(rows)
 
     def ref(self, row: int) -> object:
         return self._catalog.ref(row)
