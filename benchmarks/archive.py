@@ -1,9 +1,10 @@
 """One archive, read in every way at hand: time to index and to open, memory, and throughput.
 
-A million images of 144 by 288 pixels in tars as downloaded (payloads repeat), all of it in memory: bagreid beside Python's `tarfile`, torchvision's `ImageFolder` (on a part, extracted),
-`webdataset` (sequential by nature) and `litdata` (a part, packed into its chunks). Contenders work
-in processes of their own, with one thread each, and take turns. Above them stands the ceiling: the
-same JPEGs, already in memory, decoded and resized by as many processes, handed over to nobody.
+A million images of 144 by 288 pixels in tars as downloaded (payloads repeat), all of it in memory:
+bagreid beside Python's `tarfile`, torchvision's `ImageFolder` (on a part, extracted), `webdataset`
+(sequential by nature) and `litdata` (a part, packed into its chunks). Contenders work in processes
+of their own, with one thread each, and take turns. Above them stands the ceiling: the same JPEGs,
+already in memory, decoded and resized by as many processes, handed over to nobody.
 
 Usage: python benchmarks/archive.py [--images 1000000]
 """
