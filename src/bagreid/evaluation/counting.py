@@ -1,13 +1,13 @@
 """Exact ranks by counting, block by block: nothing is sorted and no Q × G table is held.
 
-A match's place is the number of kept wrong answers that score at least as high (so a tie counts
-against the match), plus the number of better matches of the same query. Scores come in float32
-blocks; a wrong answer whose score lies within the proven rounding error of a match's is scored
-again in float64, by the same arithmetic as the match. So the ranks are those of float64 inner
-products, whatever the block size, the thread count or the device.
+A match's place follows from how many kept wrong answers score higher, how many score the same, and
+the number of better matches of the same query. A block's scores come in low precision with a
+proven bound on their error; a wrong answer that the bound cannot place beside a match is scored in
+float32, and again in float64 where that cannot either, by the same arithmetic as the match. So the
+counts are those of float64 scores, whatever the block size, the thread count or the device.
 
 Shape letters: Q queries, G gallery images, M matches, n queries that have a k-th match, l those
-of them that a block concerns, P pairs, T length of the lists.
+of them that a block concerns, b images of a block, P pairs, T length of the lists.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ import torch
 from torch import Tensor
 
 from bagreid.contracts import FloatArray, IntArray
-from bagreid.evaluation.blocks import BlockScorer, Progress, ScoreBlock, block_size
+from bagreid.evaluation.blocks import BlockScorer, Progress, ScoreBlock, block_size, line_parts
 from bagreid.evaluation.relations import Relations
 from bagreid.evaluation.scores import FeatureTable, as_rows, pair_scores
-from bagreid.evaluation.toplist import TopCandidates, exact_lists
+from bagreid.evaluation.screening import Precision, reaches, where
+from bagreid.evaluation.toplist import Lists, Ties, TopCandidates, exact_lists
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,21 +34,54 @@ class Counted:
         match_query: ``(M,)`` int64, query of each match, ascending.
         match_gallery: ``(M,)`` int64, its gallery row; a query's matches stand best first.
         match_score: ``(M,)`` float64; −∞ where query or match could not be seen.
-        match_rank: ``(M,)`` int64, place of the match in its query's ranking, from 0.
+        higher: ``(M,)`` int64, wrong answers that score higher than the match: all where it could
+            not be seen.
+        equal: ``(M,)`` int64, wrong answers that score the same.
         top_index: ``(Q, T)`` int64 gallery rows, best first, −1 behind the end.
         top_score: ``(Q, T)`` float64, −∞ behind the end.
-        ties: Wrong answers that score exactly as a match does, over all matches.
-        undecided: Comparisons that float32 could not decide.
+        undecided: Comparisons that low precision could not decide.
     """
 
     match_query: IntArray
     match_gallery: IntArray
     match_score: FloatArray
-    match_rank: IntArray
+    higher: IntArray
+    equal: IntArray
     top_index: IntArray
     top_score: FloatArray
-    ties: int
     undecided: int
+
+    @property
+    def ties(self) -> int:
+        """Pairs of a match and a wrong answer that score the same."""
+        return int(self.equal.sum())
+
+    @property
+    def match_rank(self) -> IntArray:
+        """``(M,)`` int64 place of each match, from 0, wrong answers of the same score ahead."""
+        return self.higher + self.equal + self.better
+
+    @property
+    def better(self) -> IntArray:
+        """``(M,)`` int64, matches of the same query that stand before each."""
+        return earlier(self.match_query)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """What counting over some of the gallery gives; attributes as of `Counted`, and the lists."""
+
+    relations: Relations
+    match_score: FloatArray
+    higher: IntArray
+    equal: IntArray
+    lists: Lists
+    undecided: int
+
+
+def earlier(query: IntArray) -> IntArray:
+    """How many of the same query stand before each; ``(M,)`` ascending int64 → ``(M,)``."""
+    return np.arange(len(query)) - np.searchsorted(query, query, "left")
 
 
 @dataclass(slots=True, eq=False)
@@ -56,39 +90,39 @@ class _Slot:
 
     matches: IntArray
     score: Tensor
-    ahead: Tensor
-    ties: int = 0
+    higher: Tensor
+    equal: Tensor
     undecided: int = 0
 
-    def count(self, scorer: BlockScorer, block: ScoreBlock) -> None:
-        """Adds the block's wrong answers that rank ahead of the match."""
-        low, high = _outward(self.score, block.error_Q[: len(self.score)])
+    def count(self, block: ScoreBlock) -> None:
+        """Adds the block's wrong answers that score no lower than the match."""
+        low, high = block.limits(self.score)
         lines = (block.best_Q[: len(self.score)] >= low).nonzero()[:, 0]
-        if not len(lines):
-            return
-        score_lb = block.score_Qb[lines]
-        surely = score_lb >= high[lines, None]
-        # An int32 sum of the comparison is several times faster than the default int64.
-        self.ahead[lines] += surely.sum(1, dtype=torch.int32)
-        perhaps = (score_lb >= low[lines, None]).logical_xor_(surely)
-        line, column = perhaps.nonzero(as_tuple=True)
-        if len(line):
-            self._decide(scorer, lines[line], column + block.start)
+        for part in line_parts(lines, block):
+            key_lb = block.key_Qb[part]
+            surely = reaches(key_lb, high[part])
+            # An int32 sum of a comparison is several times faster than the default int64.
+            self.higher[part] += surely.sum(1, dtype=torch.int32)
+            perhaps = reaches(key_lb, low[part]).logical_xor_(surely)
+            line, column = where(perhaps)
+            if len(line):
+                self._refine(block, part[line], column)
 
-    def _decide(self, scorer: BlockScorer, place_P: Tensor, gallery_P: Tensor) -> None:
-        exact = scorer.exact(place_P, gallery_P)
-        ahead = exact >= self.score[place_P]
-        self.ahead.index_add_(0, place_P, ahead.to(self.ahead.dtype))
-        self.ties += int((exact == self.score[place_P]).sum())
+    def _refine(self, block: ScoreBlock, place_P: Tensor, column_P: Tensor) -> None:
+        if not block.is_fine:
+            score_P = block.fine(place_P, column_P).double()
+            gap_P = score_P - self.score[place_P]
+            error_P = block.fine_error_Q[place_P]
+            self._add(self.higher, place_P[gap_P > error_P])
+            open_P = gap_P.abs() <= error_P
+            place_P, column_P = place_P[open_P], column_P[open_P]
+        exact_P = block.exact(place_P, column_P)
+        self._add(self.higher, place_P[exact_P > self.score[place_P]])
+        self._add(self.equal, place_P[exact_P == self.score[place_P]])
         self.undecided += len(place_P)
 
-
-def _outward(score: Tensor, error: Tensor) -> tuple[Tensor, Tensor]:
-    """Float32 limits: below the first a score is surely lower, from the second on surely not."""
-    infinity = torch.full_like(score, torch.inf, dtype=torch.float32)
-    low = torch.nextafter((score - error).float(), -infinity)
-    high = torch.nextafter((score + error).float(), infinity)
-    return low, high
+    def _add(self, count: Tensor, place_P: Tensor) -> None:
+        count += torch.bincount(place_P, minlength=len(count))
 
 
 def _sorted_matches(
@@ -118,17 +152,17 @@ def _sorted_matches(
 def _slots(scorer: BlockScorer, relations: Relations, match_score: FloatArray) -> list[_Slot]:
     """The best matches of all queries, the second best, and so on."""
     query_M = relations.match_query
-    number_M = np.arange(len(query_M)) - np.searchsorted(query_M, query_M, "left")
+    number_M = earlier(query_M)
     slots = []
     for number in range(int(scorer.matches_of.max(initial=0))):
         matches = np.flatnonzero(number_M == number)
         matches = matches[np.argsort(scorer.place[query_M[matches]])]
         # A match that nobody saw is behind all wrong answers: there is nothing to count for it.
         unseen = match_score[matches] == -np.inf
-        wrong = relations.kept(query_M[matches], scorer.gallery.count)
         score = torch.from_numpy(np.where(unseen, np.inf, match_score[matches]))
-        ahead = torch.from_numpy(np.where(unseen, wrong, 0))
-        slots.append(_Slot(matches, score.to(scorer.row.device), ahead.to(scorer.row.device)))
+        score = score.to(scorer.row.device)
+        zeros = torch.zeros_like(score, dtype=torch.int64)
+        slots.append(_Slot(matches, score, zeros, zeros.clone()))
     return slots
 
 
@@ -138,42 +172,59 @@ def count_ranks(
     relations: Relations,
     *,
     top: int,
+    ties: Ties = "pessimistic",
     block: int | None = None,
+    precision: Precision = "auto",
+    span: range | None = None,
     progress: Progress | None = None,
-) -> Counted:
-    """Counts the rank of every match and keeps every query's best answers.
+) -> Part:
+    """Counts the wrong answers ahead of every match and keeps every query's best answers.
 
     Args:
         queries: ``(Q, D)`` features.
         gallery: ``(G, D)`` features.
         relations: Which pairs are matches, and which are left out.
         top: T, the length of the lists of best answers.
+        ties: Where matches stand among wrong answers of the same score, in the lists.
         block: Gallery images at a time; chosen to suit the cache where None.
+        precision: What to screen in.
+        span: Gallery rows to go over; all where None. What other rows hold is not counted.
         progress: Told after each block.
 
     Returns:
-        Ranks and lists, by query.
+        Counts and lists; nothing is counted for matches that could not be seen.
     """
-    size = block or block_size(queries.count)
+    span = range(gallery.count) if span is None else span
+    size = block or block_size(queries.count, queries.dim)
     relations, match_score = _sorted_matches(queries, gallery, relations)
-    scorer = BlockScorer(queries, gallery, relations)
+    scorer = BlockScorer(queries, gallery, relations, precision)
     slots = _slots(scorer, relations, match_score)
     candidates = TopCandidates(queries.count, top, queries.device)
-    for scores in scorer.blocks(size, progress=progress):
+    scorer.centre_Q = _centres(scorer, slots)
+    for scores in scorer.blocks(size, span=span, progress=progress):
         for slot in slots:
-            slot.count(scorer, scores)
+            slot.count(scores)
         candidates.update(scores)
-    match_rank = np.empty(len(match_score), dtype=np.int64)
-    for better, slot in enumerate(slots):
-        match_rank[slot.matches] = slot.ahead.cpu().numpy() + better
-    top_index, top_score = exact_lists(scorer, candidates, relations, match_score, size)
-    return Counted(
-        match_query=relations.match_query,
-        match_gallery=relations.match_gallery,
+    higher_M, equal_M = np.zeros((2, len(match_score)), dtype=np.int64)
+    for slot in slots:
+        higher_M[slot.matches] = slot.higher.cpu().numpy()
+        equal_M[slot.matches] = slot.equal.cpu().numpy()
+    return Part(
+        relations=relations,
         match_score=match_score,
-        match_rank=match_rank,
-        top_index=top_index,
-        top_score=top_score,
-        ties=sum(slot.ties for slot in slots),
+        higher=higher_M,
+        equal=equal_M,
+        lists=exact_lists(
+            scorer, candidates, relations, match_score, block=size, span=span, ties=ties
+        ),
         undecided=sum(slot.undecided for slot in slots),
     )
+
+
+def _centres(scorer: BlockScorer, slots: list[_Slot]) -> Tensor:
+    """The best match's score of every query, 0 where there is none: comparisons are close there."""
+    centre_Q = torch.zeros_like(scorer.centre_Q)
+    if slots:
+        best_n = slots[0].score
+        centre_Q[: len(best_n)] = torch.where(best_n.isinf(), 0.0, best_n)
+    return centre_Q

@@ -12,6 +12,7 @@ from bagreid.contracts import BagreidError, FloatArray, IntArray
 from bagreid.evaluation.blocks import BlockScorer, Progress, block_size
 from bagreid.evaluation.relations import NONE, Relations
 from bagreid.evaluation.scores import FeatureTable, full_precision
+from bagreid.evaluation.screening import Precision
 from bagreid.evaluation.sources import Features, FeatureSource, as_source
 from bagreid.evaluation.toplist import TopCandidates, exact_lists
 
@@ -28,6 +29,7 @@ def nearest(
     *,
     block: int | None = None,
     slab: int = SLAB,
+    precision: Precision = "auto",
     device: torch.device | str = "cpu",
     progress: Progress | None = None,
 ) -> tuple[IntArray, FloatArray]:
@@ -42,6 +44,7 @@ def nearest(
         k: How many neighbours; at most G.
         block: Gallery images at a time; never changes the result.
         slab: Queries at a time; never changes the result.
+        precision: What to screen in; never changes the result.
         device: Where to compute.
         progress: Called with the queries done and their number.
 
@@ -59,13 +62,14 @@ def nearest(
         raise BagreidError(f"there are {table.count} images to find {k} neighbours among")
     if dim != table.dim:
         raise BagreidError(f"the features have {dim} dimensions, the others {table.dim}")
+    size = block or block_size(min(slab, total), dim)
     index_Qk = np.empty((total, k), np.int64)
     score_Qk = np.empty((total, k))
     for start in range(0, total, slab):
         stop = min(start + slab, total)
         part = FeatureTable(source.block(start, stop), "query", where, first=start)
         with full_precision(where):
-            lists = _nearest_of_slab(part, table, k, block or block_size(slab))
+            lists = _nearest_of_slab(part, table, k, size, precision)
         index_Qk[start:stop], score_Qk[start:stop] = lists
         if progress is not None:
             progress(stop, total)
@@ -73,10 +77,16 @@ def nearest(
 
 
 def _nearest_of_slab(
-    queries: FeatureTable, gallery: FeatureTable, k: int, block: int
+    queries: FeatureTable, gallery: FeatureTable, k: int, block: int, precision: Precision
 ) -> tuple[IntArray, FloatArray]:
-    scorer = BlockScorer(queries, gallery, _NOTHING)
+    scorer = BlockScorer(queries, gallery, _NOTHING, precision)
     candidates = TopCandidates(queries.count, k, queries.device)
     for scores in scorer.blocks(block):
         candidates.update(scores)
-    return exact_lists(scorer, candidates, _NOTHING, np.zeros(0), block)
+        if scores.start == 0:
+            scorer.centre_Q = candidates.last()
+    nothing, everything = np.zeros(0), range(gallery.count)
+    lists = exact_lists(
+        scorer, candidates, _NOTHING, nothing, block=block, span=everything, ties="mean"
+    )
+    return lists.table(queries.count, k, "mean")

@@ -16,12 +16,17 @@ from torch import Tensor
 from bagreid.contracts import DISTRACTOR_PID, BagreidError, Convention, FloatArray, IntArray
 from bagreid.evaluation.blocks import Progress
 from bagreid.evaluation.cameras import demand_a_match, lost_queries
-from bagreid.evaluation.counting import Counted, count_ranks
-from bagreid.evaluation.metrics import cumulative_matches, divisor, query_metrics
+from bagreid.evaluation.counting import Counted
+from bagreid.evaluation.expected import score_queries
+from bagreid.evaluation.metrics import divisor
 from bagreid.evaluation.relations import NONE, Relations, checked_ids, relate
 from bagreid.evaluation.scores import FeatureTable, full_precision
+from bagreid.evaluation.screening import Precision
+from bagreid.evaluation.sharing import count_together
 from bagreid.evaluation.sources import ArraySource, Features, FeatureSource
 from bagreid.evaluation.statistics import wilson_intervals
+from bagreid.evaluation.toplist import Ties
+from bagreid.world import World
 
 CMC_LENGTH = 50
 """Ranks of the CMC that a result holds."""
@@ -40,8 +45,8 @@ class RankingCounts:
         same_camera: Pairs left out because identity and camera are the same.
         queries_without_match: Queries that have no right answer in the gallery.
         queries_lost_to_cameras: Those of them whose matches are all by their own camera.
-        ties: Wrong answers that score exactly as a match does; they are ranked ahead of it.
-        undecided: Comparisons that float32 could not decide and float64 did.
+        ties: Pairs of a match and a wrong answer that score exactly the same.
+        undecided: Comparisons that low precision could not decide and float64 did.
     """
 
     queries: int
@@ -62,11 +67,15 @@ class RankingResult:
 
     Attributes:
         convention: The convention of `cmc`, `average_precision` and the means.
+        ties: Where matches stand among wrong answers that score the same.
         cmc: ``(50,)`` float64, rank-1 first.
         mean_ap: Mean average precision.
         mean_inp: Mean inverse negative penalty.
         cmc_interval: ``(50, 2)`` float64, Wilson's 95 % interval of every rank-k.
-        first_match_rank: ``(Q,)`` int64, rank of the best match, 0 = rank-1, −1 = no match.
+        first_match_rank: ``(Q,)`` int64, rank of the best match, 0 = rank-1, −1 = no match; the
+            pessimistic one where ``ties`` is ``mean``.
+        expected_rank: ``(Q,)`` float64, the same rank, but where ``ties`` is ``mean`` its
+            expectation; NaN = no match.
         wrong_answers: ``(Q,)`` int64, gallery images that the query's matches compete with.
         average_precision: ``(Q,)`` float64, 0 without a match.
         match_index: ``(Q,)`` int64, gallery row of the best match, −1 = no match.
@@ -77,11 +86,13 @@ class RankingResult:
     """
 
     convention: Convention
+    ties: Ties
     cmc: FloatArray
     mean_ap: float
     mean_inp: float
     cmc_interval: FloatArray
     first_match_rank: IntArray
+    expected_rank: FloatArray
     wrong_answers: IntArray
     average_precision: FloatArray
     match_index: IntArray
@@ -116,17 +127,20 @@ def evaluate_ranking(
     convention: Convention,
     query_broken: IntArray = NONE,
     gallery_broken: IntArray = NONE,
+    ties: Ties = "pessimistic",
     top: int = 10,
     block: int | None = None,
+    precision: Precision = "auto",
+    world: World | None = None,
     device: torch.device | str | None = None,
     progress: Progress | None = None,
 ) -> RankingResult:
     """Ranks the gallery for every query by inner product, exactly, and scores the ranking.
 
     Left out of a query's ranking are gallery images of the same identity *and* camera, and junk
-    (identity −1). Distractors (−1000) stay, as wrong answers. Equal scores are ranked
-    pessimistically: wrong answers ahead of the match. The features are taken as they are; for a
-    cosine similarity L2-normalise them first.
+    (identity −1). Distractors (−1000) stay, as wrong answers. The features are taken as they are;
+    for a cosine similarity L2-normalise them first. Scores are those of
+    `bagreid.evaluation.scores`, to the last bit.
 
     Args:
         query_feature: ``(Q, D)`` array, memory map, tensor or source of floats.
@@ -141,8 +155,15 @@ def evaluate_ranking(
         query_broken: Rows of queries that could not be decoded: their matches come last.
         gallery_broken: Rows of gallery images that could not be decoded: they come behind all
             others, a match among them last of all. Their features must be finite, and are ignored.
+        ties: Where a match stands among wrong answers that score the same: behind them
+            (``pessimistic``), ahead of them (``optimistic``), or in any order, each as likely
+            (``mean``: all metrics are then expectations).
         top: T, how many best answers a query to keep.
         block: Gallery images at a time; never changes the result.
+        precision: What scores are computed in first; ``auto`` takes bfloat16 where that is faster.
+            Never changes the result.
+        world: The processes that share the gallery, each of which must be given all features and
+            gets the whole result; this one alone where None.
         device: Where to compute; by default where the gallery features are.
         progress: Called with the gallery images done and their number, after each block.
 
@@ -163,6 +184,8 @@ def evaluate_ranking(
     """
     if convention not in get_args(Convention):
         raise ValueError(f"convention is {convention!r}, not one of {get_args(Convention)}")
+    if ties not in get_args(Ties):
+        raise ValueError(f"ties is {ties!r}, not one of {get_args(Ties)}")
     where = _device_of(gallery_feature) if device is None else torch.device(device)
     queries = FeatureTable(query_feature, "query", where)
     gallery = FeatureTable(gallery_feature, "gallery", where)
@@ -184,39 +207,54 @@ def evaluate_ranking(
     )
     demand_a_match(relations, query_camera)
     with full_precision(where):
-        counted = count_ranks(queries, gallery, relations, top=top, block=block, progress=progress)
+        counted = count_together(
+            queries,
+            gallery,
+            relations,
+            world or World(),
+            top=top,
+            ties=ties,
+            block=block,
+            precision=precision,
+            progress=progress,
+        )
     distractors = int(np.sum(gallery_id == DISTRACTOR_PID))
-    return _summarise(counted, relations, convention, queries.count, gallery.count, distractors)
+    return _summarise(
+        counted, relations, convention, ties, queries.count, gallery.count, distractors
+    )
 
 
 def _device_of(features: Features | FeatureSource) -> torch.device:
-    known = isinstance(features, Tensor | ArraySource)
-    return features.device if known else torch.device("cpu")
+    if isinstance(features, Tensor | ArraySource):
+        return features.device
+    return torch.device("cpu")
 
 
 def _summarise(
     counted: Counted,
     relations: Relations,
     convention: Convention,
+    ties: Ties,
     queries: int,
     gallery: int,
     distractors: int,
 ) -> RankingResult:
-    metrics = query_metrics(counted.match_query, counted.match_rank, queries, convention)
+    metrics, rank, cmc = score_queries(counted, queries, convention, ties, CMC_LENGTH)
     first = metrics.first_match_rank
     number = divisor(first, convention)
-    cmc = cumulative_matches(first, convention, CMC_LENGTH)
     match_index = np.full(queries, -1, dtype=np.int64)
     match_score = np.full(queries, np.nan)
     have, best = np.unique(counted.match_query, return_index=True)
     match_index[have], match_score[have] = counted.match_gallery[best], counted.match_score[best]
     return RankingResult(
         convention=convention,
+        ties=ties,
         cmc=cmc,
         mean_ap=float(metrics.average_precision.sum() / number),
         mean_inp=float(metrics.inverse_negative_penalty.sum() / number),
         cmc_interval=wilson_intervals(np.round(cmc * number, 9), number),
         first_match_rank=first,
+        expected_rank=rank,
         wrong_answers=relations.kept(np.arange(queries), gallery),
         average_precision=metrics.average_precision,
         match_index=match_index,

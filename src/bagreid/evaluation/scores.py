@@ -1,15 +1,16 @@
-"""Inner products of stored features: in float32 blocks, singly in float64, and the two's distance.
+"""The score that defines the ranking, and the features it is made of.
 
-The ranking is defined by the float64 inner product of the stored values. Blocks are computed in
-float32 because that is several times faster; `score_error` bounds what this costs, so that only
-the few pairs within the bound of a match's score need the float64 product.
+The score of a query and a gallery image is the inner product of their stored features in float64,
+summed by one fixed tree: the products, filled up with zeros to a power of two, are halved again
+and again by adding the second half to the first, element by element. Each step is one rounding by
+IEEE 754 and nothing is fused, so every machine, device and number of threads gives the same bits.
+Scores are equal, and images tie, where these bits are.
 
-Shape letters: Q queries, G gallery images, D features, P pairs.
+Shape letters: Q queries, G gallery images, D features, P pairs, W a power of two.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,8 +22,8 @@ from torch import Tensor
 from bagreid.contracts import BagreidError, IntArray
 from bagreid.evaluation.sources import Features, FeatureSource, as_source
 
-PAIRS_AT_ONCE = 128
-"""Pairs of one float64 batch: small enough for the cache, large enough for all cores."""
+PAIRS_AT_ONCE = 64
+"""Pairs of one batch: small enough for the cache, many enough to hide the cost of a step."""
 
 
 class FeatureTable:
@@ -56,22 +57,29 @@ class FeatureTable:
         """Rows ``start`` to ``stop`` as a ``(stop − start, D)`` float32 tensor on the device."""
         return self._source.block(start, stop).to(self.device, torch.float32)
 
+    def stored(self, rows: IntArray) -> Tensor:
+        """The rows of the ``(P,)`` indices as a ``(P, D)`` tensor on the host, as stored."""
+        return self._source.pick(rows).cpu()
+
     def doubles(self, rows: Tensor) -> Tensor:
         """The rows of the ``(P,)`` indices as a ``(P, D)`` float64 tensor on the device."""
-        return self._source.pick(rows.cpu().numpy()).to(self.device, torch.float64)
+        return self._source.pick(rows.cpu().numpy()).to(self.device).double()
 
-    def norms(self, block: Tensor, start: int) -> Tensor:
-        """The float32 norms of a block's rows, ``(b,)``, after a check that they are finite.
+    def check(self, norms: Tensor, block: Tensor, start: int) -> None:
+        """Checks that a block can be scored.
+
+        Args:
+            norms: ``(b,)`` float32 norms of the rows.
+            block: ``(b, D)`` float32 rows.
+            start: Number of the first row.
 
         Raises:
             BagreidError: When a row holds NaN or infinity (naming the images), or numbers whose
                 inner products leave the range of float32.
         """
-        norms: Tensor = torch.linalg.vector_norm(block, dim=1)
         good = norms < 1e18
         if not bool(good.all()):
             self._refuse(block, (~good).nonzero()[:, 0], start + self._first)
-        return norms
 
     def _refuse(self, block: Tensor, rows: Tensor, start: int) -> None:
         shown = ", ".join(str(start + int(row)) for row in rows[:10])
@@ -111,10 +119,7 @@ def _onednn_matmul() -> Any:
 
 
 def pair_scores(queries: FeatureTable, gallery: FeatureTable, q_P: Tensor, g_P: Tensor) -> Tensor:
-    """The float64 inner products that define the ranking, one a pair.
-
-    Every pair is computed in a batch of the same shape, so a score never depends on which other
-    pairs are asked for: equal features give equal scores to the last bit.
+    """The float64 scores that define the ranking, one a pair.
 
     Args:
         queries: The query features.
@@ -125,50 +130,34 @@ def pair_scores(queries: FeatureTable, gallery: FeatureTable, q_P: Tensor, g_P: 
     Returns:
         ``(P,)`` float64.
     """
-    total = len(q_P)
-    short = -total % PAIRS_AT_ONCE
-    q_P = torch.nn.functional.pad(q_P, (0, short))
-    g_P = torch.nn.functional.pad(g_P, (0, short))
-    score_P = torch.zeros(len(q_P), dtype=torch.float64, device=queries.device)
+    score_P = torch.empty(len(q_P), dtype=torch.float64, device=queries.device)
     for start in range(0, len(q_P), PAIRS_AT_ONCE):
         part = slice(start, start + PAIRS_AT_ONCE)
-        score_P[part] = _row_products(queries.doubles(q_P[part]), gallery.doubles(g_P[part]))
-    return score_P[:total]
+        score_P[part] = tree_products(queries.doubles(q_P[part]), gallery.doubles(g_P[part]))
+    return score_P
 
 
-def _row_products(left_PD: Tensor, right_PD: Tensor) -> Tensor:
-    """Inner products of corresponding rows; on the CPU by one thread, which suits small batches."""
-    if left_PD.device.type == "cpu":
-        return torch.from_numpy(np.einsum("pd,pd->p", left_PD.numpy(), right_PD.numpy()))
-    return (left_PD * right_PD).sum(1)
-
-
-def score_error(query_norms: Tensor, gallery_norm: float, dim: int) -> Tensor:
-    """How far a float32 score can lie from the float64 one.
-
-    For a sum of D products in any order, with or without fused multiply-add, the error is at most
-    γ·Σ|qᵢgᵢ| ≤ γ·‖q‖·‖g‖ with γ = n·u / (1 − n·u), u = 2⁻²⁴ (Higham, Accuracy and Stability of
-    Numerical Algorithms, section 3.1). Here n = D + 8: two roundings more where stored float64
-    values are first rounded to float32, the rest generous for the rounding of the float64 score
-    itself. The norms are themselves float32: they are raised by their own bound, and by what
-    squares below 2⁻¹²⁶ may have lost. The last term is what underflow costs, be it gradual or
-    flushed to zero.
+def tree_products(left_PD: Tensor, right_PD: Tensor) -> Tensor:
+    """Inner products of corresponding rows, summed by the fixed tree.
 
     Args:
-        query_norms: ``(Q,)`` float32 norms.
-        gallery_norm: The largest norm of the gallery rows in question.
-        dim: D.
+        left_PD: ``(P, D)`` float64.
+        right_PD: ``(P, D)`` float64.
 
     Returns:
-        ``(Q,)`` float64 bounds.
+        ``(P,)`` float64.
     """
-    unit = (dim + 8) * 2.0**-24
-    gamma = unit / (1.0 - unit)
-    lost = math.sqrt(dim) * 2.0**-63
-    q_Q = query_norms.double() * (1.0 + gamma) + lost
-    g = gallery_norm * (1.0 + gamma) + lost
-    underflow = 2.0**-125 * (dim + math.sqrt(dim) * (q_Q + g))
-    return gamma * q_Q * g + underflow
+    sum_PW = left_PD * right_PD
+    width = 1 << (sum_PW.shape[1] - 1).bit_length()
+    while width > 1:
+        width //= 2
+        # Where the second half is short, zeros would stand for the rest: those stay as they are.
+        second = sum_PW[:, width:]
+        first = sum_PW[:, : second.shape[1]] + second
+        if second.shape[1] < width:
+            first = torch.cat([first, sum_PW[:, second.shape[1] : width]], 1)
+        sum_PW = first
+    return sum_PW[:, 0]
 
 
 def as_rows(values: IntArray, device: torch.device) -> Tensor:

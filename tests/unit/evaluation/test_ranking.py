@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bagreid.contracts import BagreidError, Convention
 from bagreid.evaluation import evaluate_ranking
 from bagreid.evaluation.ranking import RankingResult
+from bagreid.evaluation.screening import Precision
 
 from .literal import rank_literally
 
@@ -58,6 +59,7 @@ def assert_equal_to_literal(
     dim=st.integers(1, 5),
     levels=st.sampled_from([1, 2, 1000]),
     block=st.sampled_from([None, 1, 7, 32]),
+    precision=st.sampled_from(["float32", "bfloat16"]),
     convention=st.sampled_from(["sysu30k", "standard"]),
 )
 def test_equals_a_literal_sort(
@@ -67,10 +69,11 @@ def test_equals_a_literal_sort(
     dim: int,
     levels: int,
     block: int | None,
+    precision: Precision,
     convention: Convention,
 ) -> None:
     problem = draw_problem(seed, queries, gallery, dim, levels)
-    result = evaluate_ranking(**problem, convention=convention, block=block)
+    result = evaluate_ranking(**problem, convention=convention, block=block, precision=precision)
     assert_equal_to_literal(result, problem, convention)
 
 

@@ -1,35 +1,38 @@
-"""The rounding bound against exact scores, and the independence of pair scores."""
+"""The score that defines the ranking: one fixed tree, the same bits everywhere."""
 
 import numpy as np
 import pytest
 import torch
 
-from bagreid.evaluation.scores import FeatureTable, pair_scores, score_error
+from bagreid.evaluation.scores import FeatureTable, pair_scores, tree_products
 
 from .literal import inner
 
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("dim", [1, 7, 256])
-@pytest.mark.parametrize("kind", ["normal", "positive", "wide", "cancelling"])
-def test_float32_products_stay_within_the_bound(dim: int, kind: str) -> None:
+def tree(values: list[float]) -> float:
+    """The sum as the definition says it, number by number."""
+    while len(values) & (len(values) - 1):
+        values = [*values, 0.0]
+    while len(values) > 1:
+        half = len(values) // 2
+        values = [values[i] + values[i + half] for i in range(half)]
+    return values[0]
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3, 7, 96, 300, 512])
+def test_scores_are_sums_by_the_tree(dim: int) -> None:
     rng = np.random.Generator(np.random.Philox(key=dim))
-    query, gallery = rng.normal(size=(2, 6, dim))
-    if kind == "positive":
-        query, gallery = abs(query), abs(gallery)
-    if kind == "wide":
-        query, gallery = query * 10.0 ** rng.integers(-30, 15, query.shape), gallery * 1e-12
-    if kind == "cancelling":
-        gallery = np.concatenate([query[:, : dim // 2], -query[:, dim // 2 :]], 1)
-    q, g = (torch.from_numpy(values.astype(np.float32)) for values in (query, gallery))
-    products = q @ g.T
-    largest = float(torch.linalg.vector_norm(g, dim=1).max())
-    bound = score_error(torch.linalg.vector_norm(q, dim=1), largest, dim)
-    for i in range(6):
-        for j in range(6):
-            error = abs(float(products[i, j]) - float(inner(q[i].numpy(), g[j].numpy())))
-            assert error <= float(bound[i])
+    left, right = rng.normal(size=(2, 20, dim)) * 10.0 ** rng.integers(-8, 8, (2, 20, dim))
+    found = tree_products(torch.from_numpy(left), torch.from_numpy(right))
+    assert found.tolist() == [
+        tree([a * b for a, b in zip(x, y, strict=True)])
+        for x, y in zip(left.tolist(), right.tolist(), strict=True)
+    ]
+    for x, y, score in zip(left, right, found.tolist(), strict=True):
+        exact = float(inner(x, y))
+        assert abs(score - exact) <= 1e-14 * np.linalg.norm(x) * np.linalg.norm(y)
 
 
 def test_a_pairs_score_does_not_depend_on_the_other_pairs() -> None:

@@ -82,8 +82,8 @@ class _Ranks:
         self._seen = np.flatnonzero(seen[order])
         self._limits = self._distance_M[self._seen]
         self._edge = np.searchsorted(query[order][self._seen], np.arange(images.queries + 1))
-        self._ahead = np.zeros(len(self._seen), np.int64)
-        self._ties = self._undecided = 0
+        self._higher, self._equal = np.zeros((2, len(self._seen)), np.int64)
+        self._undecided = 0
         self._best_QT = np.full((images.queries, top), np.inf)
         self._image_QT = np.full((images.queries, top), -1, np.int64)
         self._hide(relations)
@@ -130,7 +130,7 @@ class _Ranks:
         value = row_b[columns]
         low, high = _between(limits, value, error)
         clear = low == high
-        self._add(query, low[clear])
+        self._add(self._higher, query, low[clear])
         hopeful = value <= last + error
         if np.count_nonzero(hopeful) > self._top:
             enough = np.partition(value[hopeful], self._top - 1)[self._top - 1]
@@ -143,16 +143,17 @@ class _Ranks:
         limits = self._limits[self._edge[query] : self._edge[query + 1]]
         low, high = _between(limits, approximate, error)
         value = exact[low != high]
-        place = np.searchsorted(limits, value, "left")
-        self._add(query, place)
-        self._ties += int((np.searchsorted(limits, value, "right") - place).sum())
+        behind = np.searchsorted(limits, value, "right")
+        self._add(self._higher, query, behind)
+        self._add(self._equal, query, np.searchsorted(limits, value, "left"))
+        self._add(self._equal, query, behind, -1)
         self._undecided += len(value)
 
-    def _add(self, query: int, place: IntArray) -> None:
-        """A wrong answer is ahead of the matches that are no nearer: those from its place on."""
+    def _add(self, count_S: IntArray, query: int, place: IntArray, by: int = 1) -> None:
+        """Adds each wrong answer to the matches from its place on."""
         matches = slice(self._edge[query], self._edge[query + 1])
         number = matches.stop - matches.start
-        self._ahead[matches] += np.cumsum(np.bincount(place, minlength=number + 1)[:number])
+        count_S[matches] += by * np.cumsum(np.bincount(place, minlength=number + 1)[:number])
 
     def _list(self, query: int, distance: Floats, image: IntArray) -> None:
         distance = np.concatenate([self._best_QT[query], distance])
@@ -165,9 +166,10 @@ class _Ranks:
         relations, images = self._relations, self._images
         query_M = relations.match_query
         gallery = len(images.gallery_rows) + len(relations.broken_gallery)
-        rank_M = relations.kept(query_M, gallery)  # of a match that nobody saw
-        rank_M[self._seen] = self._ahead
-        rank_M += np.arange(len(query_M)) - np.searchsorted(query_M, query_M, "left")
+        higher_M = relations.kept(query_M, gallery)  # of a match that nobody saw
+        higher_M[self._seen] = self._higher
+        equal_M = np.zeros_like(higher_M)
+        equal_M[self._seen] = self._equal
         queries = len(images.query_rows) + len(relations.broken_query)
         index_QT = np.full((queries, self._top), -1, np.int64)
         score_QT = np.full((queries, self._top), -np.inf)
@@ -178,10 +180,10 @@ class _Ranks:
             match_query=query_M,
             match_gallery=relations.match_gallery,
             match_score=1.0 - self._distance_M,
-            match_rank=rank_M,
+            higher=higher_M,
+            equal=equal_M,
             top_index=index_QT,
             top_score=score_QT,
-            ties=self._ties,
             undecided=self._undecided,
         )
 
