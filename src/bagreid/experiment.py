@@ -34,7 +34,7 @@ from bagreid.evaluation import (
 )
 from bagreid.evaluation.protocol import Extract
 from bagreid.files import write_json
-from bagreid.models import ReidModel, build_model, embedder
+from bagreid.models import ReidModel, build_model, embedder, projection_of
 from bagreid.recipes import RunConfig, as_plain, training_setup
 from bagreid.training.checkpoint import Checkpoint, read_checkpoint
 from bagreid.training.loop import Trainer, TrainingResult
@@ -118,6 +118,7 @@ def network_extract(
             embed,
             known.catalog,
             augment=config.augment,
+            projection=projection_of(network),
             batch_size=config.test.batch_size,
             workers=config.train.workers,
             device=device,

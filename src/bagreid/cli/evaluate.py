@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from bagreid.catalog import Catalog
     from bagreid.evaluation import Evaluation, RankingResult
+    from bagreid.world import World
 
 DESCRIPTION = """Ranks the gallery for every query, exactly, and prints rank-k and mAP.
 
@@ -86,8 +88,8 @@ class EvaluateArgs:
     """What to call the method in the result; otherwise named after its file."""
 
     keep: Path | None = None
-    """Keep a checkpoint's features in this folder, memory-mapped; otherwise they are held in
-    memory, which for SYSU-30k takes 4 GB."""
+    """Keep a checkpoint's features in this folder, memory-mapped, and go on from them after an
+    interruption; otherwise they are held in memory, which for SYSU-30k takes 4 GB."""
 
     cache: Path | None = None
     """Folder for catalogs; without it $BAGREID_CACHE, or ~/.cache/bagreid."""
@@ -98,13 +100,22 @@ class EvaluateArgs:
 
     feature: Literal["backbone", "logits"] | None = None
     """What is compared: the embedding, or all class logits (exactly, in far fewer dimensions);
-    by default what the checkpoint's run or its release compares."""
+    by default what the checkpoint's run or its release compares. logits of features that bagreid
+    extract wrote: --features OUT --checkpoint FILE --feature logits."""
+
+    dtype: Literal["float32", "float16", "bfloat16", "float64"] | None = None
+    """Type of the kept features; by default float32, and float64 for logits, whose ranking is then
+    that of the explicit ones."""
+
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """What the network computes in; the 16-bit types are several times faster on GPUs, and bf16
+    on processors that have it."""
 
     batch_size: int = 128
     """Images at a time."""
 
     workers: int = 1
-    """Processes that decode; 0: the one that computes does."""
+    """Processes that decode while the network computes; 0: the one that computes does."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute; auto takes a GPU where there is one."""
@@ -113,11 +124,12 @@ class EvaluateArgs:
         if self.batch_size < 1 or self.workers < 0:
             raise ValueError("batch_size must be at least 1, workers at least 0")
         given = [self.work_dir is not None, self.checkpoint is not None, bool(self.features)]
-        if sum(given) != 1:
+        projects = bool(self.features) and self.checkpoint is not None and self.feature == "logits"
+        if sum(given) != 1 and not (projects and self.work_dir is None):
             raise ValueError("give one of WORK_DIR, --checkpoint and --features")
         if not self.features and (self.names or self.name_pattern or self.ignore_cameras):
             raise ValueError("--names, --name-pattern and --ignore-cameras go with --features")
-        if self.checkpoint is not None and self.root is None:
+        if self.checkpoint is not None and self.root is None and not self.features:
             raise ValueError("--checkpoint needs --root, the archive to test on")
 
 
@@ -129,15 +141,34 @@ def main(argv: Sequence[str], *, prog: str) -> int:
         prog: How the program is called in messages.
 
     Returns:
-        The exit code.
+        The exit code: 3 where it was stopped, and goes on if it is started again.
     """
     args = parse_options(EvaluateArgs, argv, prog=prog, description=DESCRIPTION)
     from rich.console import Console
 
+    from bagreid.cli.inference import STOPPED, joined
+
+    with joined(args.device, prog) as world:
+        console = Console(highlight=False, quiet=not world.is_main)
+        try:
+            of = _of_features if args.features else _of_network
+            evaluation = of(args, console, world)
+        except KeyboardInterrupt:
+            if args.keep is None:
+                raise
+            if world.is_main:
+                line = "stopped; all whole batches are kept, and the same command goes on"
+                print(f"{prog}: {line}", file=sys.stderr, flush=True)
+            return STOPPED
+        if world.is_main:
+            _tell(args, console, evaluation)
+    return 0
+
+
+def _tell(args: EvaluateArgs, console: Console, evaluation: Evaluation) -> None:
+    """Prints the result, and writes it."""
     from bagreid.evaluation import write_evaluation
 
-    console = Console(highlight=False)
-    evaluation = _of_features(args, console) if args.features else _of_network(args, console)
     print_result(console, evaluation.result, ignored_cameras=args.ignore_cameras)
     if (caution := evaluation.caution()) is not None:
         console.print(f"[yellow]{caution}[/]", soft_wrap=True)
@@ -147,30 +178,36 @@ def main(argv: Sequence[str], *, prog: str) -> int:
     if target is not None:
         write_evaluation(evaluation.record, target)
         console.print(f"[dim]written: {target}[/]", soft_wrap=True)
-    return 0
 
 
-def _of_features(args: EvaluateArgs, console: Console) -> Evaluation:
+def _of_features(args: EvaluateArgs, console: Console, world: World) -> Evaluation:
     from bagreid.catalog import open_catalog
-    from bagreid.cli.inference import progress_line
+    from bagreid.cli.inference import kept_in, progress_line, projected
     from bagreid.evaluation import evaluate_features, load_features
-    from bagreid.world import open_world
+    from bagreid.evaluation.cooperation import on_all
 
-    loaded = load_features(
-        *args.features,
-        names=args.names,
-        name_pattern=args.name_pattern,
-        ignore_cameras=args.ignore_cameras,
-        cache=args.cache,
+    loaded = on_all(
+        world,
+        lambda: load_features(
+            *args.features,
+            names=args.names,
+            name_pattern=args.name_pattern,
+            ignore_cameras=args.ignore_cameras,
+            cache=args.cache,
+        ),
     )
     query, gallery = loaded
     root = args.root or query.root
     known = query.rows is not None and root is not None and (args.root or root.exists())
     catalog: Catalog | None = open_catalog(root, cache=args.cache) if root and known else None
     with (
-        open_world(args.device) as world,
-        progress_line("ranking", "gallery images") as progress,
+        kept_in(args.keep, world, always=args.checkpoint is not None) as keep,
+        progress_line("ranking", "gallery images", shown=world.is_main) as progress,
     ):
+        if args.checkpoint is not None and keep is not None:
+            query, gallery = projected(
+                args.features[0], args.checkpoint, (query, gallery), keep, world
+            )
         evaluation = evaluate_features(
             query,
             gallery,
@@ -179,6 +216,7 @@ def _of_features(args: EvaluateArgs, console: Console) -> Evaluation:
             catalog=catalog,
             ignore_cameras=args.ignore_cameras,
             device=world.device,
+            world=world,
             progress=progress,
         )
     loaded.annotate(evaluation.record)
@@ -187,23 +225,32 @@ def _of_features(args: EvaluateArgs, console: Console) -> Evaluation:
     return evaluation
 
 
-def _of_network(args: EvaluateArgs, console: Console) -> Evaluation:
-    from bagreid.catalog import open_catalog
-    from bagreid.cli.inference import network_extractor, progress_line, say_broken
+def _of_network(args: EvaluateArgs, console: Console, world: World) -> Evaluation:
+    from bagreid.cli.inference import (
+        kept_in,
+        network_extractor,
+        open_together,
+        progress_line,
+        say_broken,
+    )
     from bagreid.evaluation import evaluate_catalog
+    from bagreid.evaluation.cooperation import on_all
 
-    checkpoint, root = _checkpoint_and_root(args)
-    catalog = open_catalog(root, cache=args.cache)
-    catalog.check_test_protocol()
+    checkpoint, root = on_all(world, lambda: _checkpoint_and_root(args))
+    catalog = open_together(root, args.cache, world)
     with (
-        network_extractor(checkpoint, catalog, args, keep=args.keep, verb="evaluate") as extract,
-        progress_line("ranking", "gallery images") as progress,
+        kept_in(args.keep, world) as keep,
+        network_extractor(
+            checkpoint, catalog, args, keep=keep, verb="evaluate", world=world
+        ) as extract,
+        progress_line("ranking", "gallery images", shown=world.is_main) as progress,
     ):
         evaluation = evaluate_catalog(
             extract,
             catalog,
             method=args.method or _name_of(args, checkpoint),
             convention=args.convention,
+            world=world,
             progress=progress,
         )
     say_broken(console, catalog, evaluation.broken)

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
 from bagreid.cli.parsing import parse_options
 from bagreid.contracts import QuarantineChoice, Split
+
+if TYPE_CHECKING:
+    from bagreid.world import World
+
+DESCRIPTION = """Writes the flip-summed, L2-normalised features of an archive's test images.
+
+Stopped in whatever way, the same command goes on from the last whole batch. On many GPUs or
+machines: torchrun --nproc-per-node 8 -m bagreid extract OUT …; each process writes its own shard,
+the order of the images and the features are the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +28,8 @@ class ExtractArgs:
     """What ``bagreid extract`` is asked."""
 
     out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
-    """Folder for the features: OUT/query and OUT/gallery, each with features.npy (images ×
-    dimensions, float32), rows.npy, pids.npy, camids.npy and meta.json."""
+    """Folder for the features: OUT/query and OUT/gallery, each with features-….npy (images ×
+    dimensions, one file a process), rows.npy, pids.npy, camids.npy, norms.npy and meta.json."""
 
     checkpoint: Path
     """The network: a checkpoint of bagreid train, or a released one."""
@@ -38,11 +48,19 @@ class ExtractArgs:
     """What is compared: the embedding, or all class logits (exactly, in far fewer dimensions);
     by default what the checkpoint's run or its release compares."""
 
+    dtype: Literal["float32", "float16", "bfloat16", "float64"] | None = None
+    """Type of the stored features; by default float32, and float64 for logits, whose ranking is
+    then that of the explicit ones."""
+
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """What the network computes in; the 16-bit types are several times faster on GPUs, and bf16
+    on processors that have it."""
+
     batch_size: int = 128
     """Images at a time."""
 
     workers: int = 1
-    """Processes that decode; 0: the one that computes does."""
+    """Processes that decode while the network computes; 0: the one that computes does."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the network computes; auto takes a GPU where there is one."""
@@ -60,24 +78,31 @@ def main(argv: Sequence[str], *, prog: str) -> int:
         prog: How the program is called in messages.
 
     Returns:
-        The exit code.
+        The exit code: 3 where it was stopped, and goes on if it is started again.
     """
-    args = parse_options(
-        ExtractArgs,
-        argv,
-        prog=prog,
-        description="Writes the flip-summed, L2-normalised features of an archive's test images.",
-    )
+    args = parse_options(ExtractArgs, argv, prog=prog, description=DESCRIPTION)
+    from bagreid.cli.inference import STOPPED, joined
+
+    with joined(args.device, prog) as world:
+        try:
+            _extract(args, world)
+        except KeyboardInterrupt:
+            if world.is_main:
+                line = "stopped; all whole batches are kept, and the same command goes on"
+                print(f"{prog}: {line}", file=sys.stderr, flush=True)
+            return STOPPED
+    return 0
+
+
+def _extract(args: ExtractArgs, world: World) -> None:
     from rich.console import Console
 
-    from bagreid.catalog import open_catalog
-    from bagreid.cli.inference import network_extractor, say_broken
+    from bagreid.cli.inference import network_extractor, open_together, say_broken
 
-    console = Console(highlight=False)
-    catalog = open_catalog(args.root, cache=args.cache)
-    catalog.check_test_protocol()
+    console = Console(highlight=False, quiet=not world.is_main)
+    catalog = open_together(args.root, args.cache, world)
     with network_extractor(
-        args.checkpoint, catalog, args, keep=args.out, verb="extract"
+        args.checkpoint, catalog, args, keep=args.out, verb="extract", world=world
     ) as extract:
         sides: tuple[Split, Split] = ("query", "gallery")
         for side in sides:
@@ -86,4 +111,3 @@ def main(argv: Sequence[str], *, prog: str) -> int:
             console.print(f"{side}: {shape} in {args.out / side}", soft_wrap=True)
             say_broken(console, catalog, images.broken)
     console.print(f"Next: bagreid evaluate --features {args.out}", style="bold", soft_wrap=True)
-    return 0

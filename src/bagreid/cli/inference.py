@@ -1,11 +1,16 @@
-"""What `extract` and `evaluate` share: a checkpoint run over an archive, under a progress line."""
+"""What `extract` and `evaluate` share: processes, a checkpoint run over an archive, progress."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+import tempfile
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from rich.console import Console
 
@@ -16,6 +21,10 @@ if TYPE_CHECKING:
     from bagreid.evaluation import ImageFeatures
     from bagreid.evaluation.blocks import Progress
     from bagreid.evaluation.protocol import Extract
+    from bagreid.world import World
+
+STOPPED = 3
+"""The exit code of a verb that was stopped and goes on if it is started again."""
 
 
 class InferenceOptions(Protocol):
@@ -34,12 +43,108 @@ class InferenceOptions(Protocol):
         """Processes that decode."""
 
     @property
-    def device(self) -> Literal["auto", "cpu", "cuda"]:
-        """Where the network computes."""
+    def precision(self) -> Literal["fp32", "bf16", "fp16"]:
+        """What the network computes in."""
+
+    @property
+    def dtype(self) -> Literal["float32", "float16", "bfloat16", "float64"] | None:
+        """Type of the stored features."""
 
     @property
     def quarantine(self) -> QuarantineChoice:
         """Which list of broken images is read and added to."""
+
+
+@contextmanager
+def joined(device: str, prog: str) -> Iterator[World]:
+    """The processes that torchrun started, as one: one of them says what is wrong.
+
+    Args:
+        device: Where to compute.
+        prog: How the program is called in messages.
+
+    Yields:
+        Who this process is.
+
+    Raises:
+        BagreidError: What was raised inside, where a process is alone.
+    """
+    from bagreid.evaluation.cooperation import one_voice
+    from bagreid.world import open_world
+
+    with open_world(device) as world, one_voice(world, prog), _terminated_as_interrupted():
+        yield world
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM stops like Ctrl-C: files are closed, workers ended, and people told."""
+
+    def stop(number: int, frame: Any) -> None:  # noqa: ARG001
+        raise KeyboardInterrupt
+
+    before = None
+    with suppress(ValueError):  # only the main thread may take signals
+        before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
+
+
+def open_together(root: Path | str, cache: Path | None, world: World) -> Catalog:
+    """Opens an archive; the first process builds the catalog where it must be built.
+
+    Args:
+        root: The archive.
+        cache: Folder for catalogs.
+        world: Who computes with whom.
+
+    Returns:
+        The catalog.
+
+    Raises:
+        BagreidError: The archive cannot be read, or there is nothing to test on.
+    """
+    from bagreid.catalog import open_catalog
+    from bagreid.evaluation.cooperation import of_main, on_all
+
+    of_main(world, lambda: open_catalog(root, cache=cache).check_test_protocol())
+    return on_all(world, lambda: open_catalog(root, cache=cache))
+
+
+@contextmanager
+def kept_in(keep: Path | None, world: World, *, always: bool = False) -> Iterator[Path | None]:
+    """Where features go: many processes meet in a folder, a temporary one if need be.
+
+    Args:
+        keep: The folder that people named.
+        world: Who computes with whom.
+        always: Whether one process needs a folder, too.
+
+    Yields:
+        The folder; None: in memory.
+
+    Raises:
+        BagreidError: The processes are on several machines, and no folder is named.
+    """
+    from bagreid.evaluation.cooperation import of_main
+
+    if keep is not None or (world.size == 1 and not always):
+        yield keep
+        return
+    if int(os.environ.get("LOCAL_WORLD_SIZE", world.size)) != world.size:
+        raise BagreidError(
+            "the processes are on several machines, and features must lie where all see them",
+            remedy="Name such a folder with --keep",
+        )
+    aside = of_main(world, lambda: tempfile.mkdtemp(prefix="bagreid-features-"))
+    try:
+        yield Path(aside)
+    finally:
+        if world.is_main:
+            shutil.rmtree(aside, ignore_errors=True)
 
 
 @contextmanager
@@ -50,6 +155,7 @@ def network_extractor(
     *,
     keep: Path | None,
     verb: str,
+    world: World,
 ) -> Iterator[Extract]:
     """A checkpoint as a function from catalog rows to features.
 
@@ -59,63 +165,165 @@ def network_extractor(
         options: How to compute.
         keep: A folder for the features, one sub-folder a split; None keeps them in memory.
         verb: Which verb runs, for the list of broken images.
+        world: Who computes with whom.
 
     Yields:
         The function; it shows its progress on standard error. What becomes of broken images is
         said there, too.
 
     Raises:
-        BagreidError: When the checkpoint is none, several processes were started, or the list of
-            broken images is damaged.
+        BagreidError: When the checkpoint is none, or the list of broken images is damaged.
     """
     from bagreid.data.quarantine import BrokenImages
+    from bagreid.evaluation.computing import memory_format
+    from bagreid.evaluation.cooperation import on_all
     from bagreid.evaluation.extraction import extract_features, view_of_tests
-    from bagreid.models import embedder, load_for_inference
-    from bagreid.world import open_world
+    from bagreid.evaluation.identity import digest_of_file
+    from bagreid.models import embedder, load_for_inference, projection_of
 
-    with open_world(options.device) as world:
-        if world.size > 1:
-            raise BagreidError(
-                f"{world.size} processes were started", remedy="Start this verb without torchrun"
+    known = on_all(world, lambda: BrokenImages.open(catalog, options.quarantine, verb))
+    model, meta = on_all(
+        world, lambda: load_for_inference(checkpoint, world.device, feature=options.feature)
+    )
+    model.to(memory_format=memory_format(options.precision, world.device))
+    weights = on_all(world, lambda: digest_of_file(checkpoint))
+    aside = said_aside(world)
+    aside.print(str(meta.report))
+    if (line := known.opening()) is not None:
+        aside.print(line)
+    embed, projection, augment = embedder(model), projection_of(model), view_of_tests(meta)
+
+    def extract(rows: IntArray | range) -> ImageFeatures:
+        side = "query" if rows == catalog.split("query") else "gallery"
+        with progress_line(f"{side} features", "images", shown=world.is_main) as progress:
+            rate = Rate(progress)
+            images = extract_features(
+                embed,
+                catalog,
+                rows,
+                augment,
+                projection=projection,
+                batch_size=options.batch_size,
+                workers=options.workers,
+                device=world.device,
+                precision=options.precision,
+                stored=options.dtype,
+                out_dir=None if keep is None else keep / side,
+                source=str(checkpoint),
+                weights=weights,
+                known=known,
+                world=world,
+                say=aside.print,
+                progress=rate,
             )
-        known = BrokenImages.open(catalog, options.quarantine, verb)
-        model, meta = load_for_inference(checkpoint, world.device, feature=options.feature)
-        aside = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-        aside.print(str(meta.report))
-        if (line := known.opening()) is not None:
-            aside.print(line)
-        embed = embedder(model)
-        augment = view_of_tests(meta)
+        if (line := rate.line()) is not None:
+            aside.print(f"{side}: {line}")
+        return images
 
-        def extract(rows: IntArray | range) -> ImageFeatures:
-            side = "query" if rows == catalog.split("query") else "gallery"
-            with progress_line(f"{side} features", "images") as progress:
-                return extract_features(
-                    embed,
-                    catalog,
-                    rows,
-                    augment,
-                    batch_size=options.batch_size,
-                    workers=options.workers,
-                    device=world.device,
-                    out_dir=None if keep is None else keep / side,
+    yield extract
+    if world.is_main and (line := known.closing()) is not None:
+        aside.print(line)
+
+
+def projected(
+    folder: Path,
+    checkpoint: Path,
+    sides: tuple[ImageFeatures, ImageFeatures],
+    keep: Path,
+    world: World,
+) -> tuple[ImageFeatures, ImageFeatures]:
+    """The logits of features that `bagreid extract` wrote.
+
+    Args:
+        folder: Where it wrote them.
+        checkpoint: The checkpoint it ran.
+        sides: Query and gallery in that folder.
+        keep: A folder for the logits.
+        world: Who computes with whom.
+
+    Returns:
+        Query and gallery.
+
+    Raises:
+        BagreidError: The features are of another checkpoint, or nobody knows.
+    """
+    from bagreid.evaluation.cooperation import on_all
+    from bagreid.evaluation.folders import read_meta
+    from bagreid.evaluation.identity import digest_of_file
+    from bagreid.evaluation.logits import project_features
+    from bagreid.models import load_for_inference, projection_of
+
+    weights = on_all(world, lambda: digest_of_file(checkpoint))
+    metas = on_all(world, lambda: [read_meta(folder / side) for side in ("query", "gallery")])
+    made_with = {meta.get("job", {}).get("weights") for meta in metas}
+    if made_with != {weights}:
+        raise BagreidError(
+            f"these features are not of {checkpoint}, whose digest is {weights}",
+            path=folder,
+            remedy="Give the checkpoint they were extracted with",
+        )
+    model, _ = on_all(world, lambda: load_for_inference(checkpoint, world.device, feature="logits"))
+    projection = projection_of(model)
+    assert projection is not None
+    found = []
+    for side, images in zip(("query", "gallery"), sides, strict=True):
+        with progress_line(f"{side} logits", "images", shown=world.is_main) as progress:
+            found.append(
+                project_features(
+                    images,
+                    projection,
+                    weights=weights,
+                    out_dir=keep / side,
                     source=str(checkpoint),
-                    known=known,
+                    world=world,
+                    say=said_aside(world).print,
                     progress=progress,
                 )
+            )
+    return found[0], found[1]
 
-        yield extract
-        if (line := known.closing()) is not None:
-            aside.print(line)
+
+def said_aside(world: World) -> Console:
+    """Where notes go: standard error, of the first process alone."""
+    return Console(
+        stderr=True, highlight=False, markup=False, soft_wrap=True, quiet=not world.is_main
+    )
+
+
+class Rate:
+    """Passes progress on, and measures it.
+
+    Args:
+        progress: Told what this is told.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._first: tuple[float, int] | None = None
+        self._last: tuple[float, int] | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        """Notes how far the work is."""
+        self._last = time.monotonic(), done
+        self._first = self._first or self._last
+        self._progress(done, total)
+
+    def line(self) -> str | None:
+        """The images and their rate, the first batch, which warms up, left out; None without."""
+        if self._first is None or self._last is None or self._last[1] <= self._first[1]:
+            return None
+        images, seconds = self._last[1] - self._first[1], self._last[0] - self._first[0]
+        return f"{images:,} images, {images / max(seconds, 1e-9):,.0f} images/s"
 
 
 @contextmanager
-def progress_line(what: str, unit: str) -> Iterator[Progress]:
+def progress_line(what: str, unit: str, *, shown: bool = True) -> Iterator[Progress]:
     """A line on standard error with the rate and the time left.
 
     Args:
         what: What is being done.
         unit: What is counted.
+        shown: Whether this process shows it.
 
     Yields:
         A function that takes the number done and the total.
@@ -138,7 +346,7 @@ def progress_line(what: str, unit: str) -> Iterator[Progress]:
     )
     console = Console(stderr=True)
     with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
+        *columns, console=console, transient=True, disable=not (shown and console.is_terminal)
     ) as bar:
         task = bar.add_task("", total=None, rate="-")
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bagreid.evaluation.baselines import histogram_features
     from bagreid.evaluation.extraction import extract_features
-    from bagreid.evaluation.features import ImageFeatures, open_features
+    from bagreid.evaluation.features import ImageFeatures
+    from bagreid.evaluation.folders import open_features
     from bagreid.evaluation.inputs import LoadedFeatures, load_features
     from bagreid.evaluation.protocol import Evaluation, evaluate_catalog, evaluate_features
     from bagreid.evaluation.ranking import RankingCounts, RankingResult, evaluate_ranking
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "baselines": ("histogram_features",),
     "extraction": ("extract_features",),
-    "features": ("ImageFeatures", "open_features"),
+    "features": ("ImageFeatures",),
+    "folders": ("open_features",),
     "inputs": ("LoadedFeatures", "load_features"),
     "protocol": ("Evaluation", "evaluate_catalog", "evaluate_features"),
     "ranking": ("RankingCounts", "RankingResult", "evaluate_ranking"),

@@ -1,49 +1,37 @@
 """Features of an archive's images: the outputs for the image and its mirror image, added up.
 
-Shape letters: N images, D features, H height, W width.
+Shape letters: N images, n images of a batch, D features, H height, W width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from bagreid.catalog import Catalog
 from bagreid.contracts import BagreidError, IntArray
 from bagreid.data import AugmentConfig
-from bagreid.data.augment import normalise
-from bagreid.data.datasets import ViewBatch
 from bagreid.data.loader import test_loader
 from bagreid.data.quarantine import BrokenImages
 from bagreid.evaluation.blocks import Progress
-from bagreid.evaluation.features import ImageFeatures, fresh_features, images_of, seal_features
+from bagreid.evaluation.computing import Embed, FlipSum, Precision, flip_summed
+from bagreid.evaluation.features import ImageFeatures, images_of
+from bagreid.evaluation.identity import digest_of_images
+from bagreid.evaluation.shards import Batch
+from bagreid.evaluation.writing import Say, Task, collect_features, write_features
+from bagreid.world import World
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from bagreid.models import ModelMeta
 
-Embed = Callable[[Tensor], Tensor]
-"""``(N, 3, H, W)`` normalised images → ``(N, D)`` features, as ``ReidNetwork.embed`` does."""
-
-
-def flip_summed(embed: Embed, images: Tensor) -> Tensor:
-    """The feature of the protocol: image and mirror image summed, then L2-normalised.
-
-    Args:
-        embed: The network, in evaluation mode.
-        images: ``(N, 3, H, W)``.
-
-    Returns:
-        ``(N, D)`` float32.
-    """
-    total = embed(images).float() + embed(images.flip(3)).float()
-    return torch.nn.functional.normalize(total)
+__all__ = ["Embed", "extract_features", "flip_summed", "view_of_tests"]
 
 
 def extract_features(
@@ -52,89 +40,115 @@ def extract_features(
     rows: IntArray | range,
     augment: AugmentConfig,
     *,
+    projection: Tensor | None = None,
     batch_size: int = 64,
     workers: int = 0,
     device: torch.device | str = "cpu",
+    precision: Precision = "fp32",
+    stored: str | None = None,
     out_dir: Path | None = None,
     source: str = "",
+    weights: str = "",
     known: BrokenImages | None = None,
+    world: World | None = None,
+    say: Say | None = None,
     progress: Progress | None = None,
 ) -> ImageFeatures:
     """Computes the flip-summed, L2-normalised features of some images, decoding each once.
 
+    In a folder every batch is kept as soon as it is done: the same call goes on from the last one,
+    also on another number of processes.
+
     Args:
-        embed: The network, in evaluation mode, on the device.
+        embed: The network, in evaluation mode, on the device (`bagreid.models.embedder`).
         catalog: The archive.
         rows: ``(N,)`` catalog rows, in the order wanted.
         augment: Size, interpolation and normalisation; nothing random is done.
+        projection: How the logits are compared instead (`bagreid.models.projection_of`).
         batch_size: Images at a time.
-        workers: Processes that decode; 0: this one does.
+        workers: Processes that decode, while the network computes; 0: this one does.
         device: Where the network is.
+        precision: What the network computes in: fp32, or bf16 or fp16 where that is enough for it.
+        stored: Type of the stored numbers: float32, float16, bfloat16 or float64; None: float32,
+            and float64 where logits are projected, which keeps all their digits.
         out_dir: A folder for the features, which are then memory-mapped; None keeps them in memory.
         source: What the folder shall say made the features.
+        weights: What tells the network from others: features of others are never mixed with its
+            own in a folder.
         known: The images known to be broken, which are not read; others found broken are added.
-        progress: Called with the images done and their number, after each batch.
+        world: Who computes with whom; many processes need a folder.
+        say: Told what a folder holds already.
+        progress: Called with the images done (by all processes) and their number, after each batch.
 
     Returns:
         The features; those of broken images are zero, and `broken` lists their rows.
 
     Raises:
-        BagreidError: When the network gives NaN or infinity (naming the image), or a file cannot
-            be written.
+        BagreidError: When the network gives NaN or infinity (naming the image), the folder holds
+            something else, or a file cannot be written.
     """
     rows = np.asarray(rows, dtype=np.int64)
     if not len(rows):
         raise BagreidError("there are no images to extract features of", path=catalog.root)
+    world = world or World()
+    network = FlipSum(embed, projection, augment, torch.device(device), precision)
     quarantine = known.known if known is not None else ()
-    loader = test_loader(catalog, rows, augment, batch_size, workers, quarantine)
-    blocks = _computed(embed, catalog, loader, augment, torch.device(device))
-    features, broken = None, []
-    with nullcontext() if out_dir is None else fresh_features(out_dir, len(rows)) as append:
-        done = 0
-        for block, bad in blocks:
-            if append is not None:
-                append(block)
-            else:
-                if features is None:
-                    features = np.empty((len(rows), block.shape[1]), np.float32)
-                features[done : done + len(block)] = block
-            broken += bad
-            done += len(block)
-            if progress is not None:
-                progress(done, len(rows))
-    if known is not None:
-        known.add(broken)
-    if out_dir is not None:
-        return seal_features(out_dir, catalog, rows, broken, source)
-    assert features is not None
-    return images_of(catalog, rows, features, broken)
+
+    def produce(start: int, stop: int) -> Generator[Batch, None, None]:
+        loader = test_loader(catalog, rows[start:stop], augment, batch_size, workers, quarantine)
+        with _naming_images(catalog):
+            yield from network.batches(loader)
+
+    task = Task(
+        count=len(rows),
+        job=_job(network, catalog, rows, stored or network.stored, weights),
+        stored=stored or network.stored,
+        batch=batch_size,
+        source=source,
+        images=images_of(
+            catalog, rows, np.zeros((0, 0)), (), kind="logits" if network.projects else "backbone"
+        ),
+    )
+    if out_dir is None:
+        images = collect_features(task, produce, world=world, progress=progress)
+    else:
+        images = write_features(out_dir, task, produce, world=world, say=say, progress=progress)
+    if known is not None and world.is_main:
+        known.add(images.broken)
+    return images
 
 
-def _computed(
-    embed: Embed,
-    catalog: Catalog,
-    loader: Iterator[ViewBatch],
-    augment: AugmentConfig,
-    device: torch.device,
-) -> Iterator[tuple[npt.NDArray[np.float32], list[int]]]:
-    """Features and broken rows of each batch."""
-    with torch.inference_mode():
-        for batch in loader:
-            images = normalise(batch.images.to(device, non_blocking=True).float(), augment)
-            features = flip_summed(embed, images)
-            features[
-                torch.isin(batch.rows, torch.tensor(batch.broken, dtype=torch.int64)).to(device)
-            ] = 0
-            good = torch.isfinite(features).all(1).cpu()
-            if not bool(good.all()):
-                row = int(batch.rows[~good][0])
-                raise BagreidError(
-                    f"the network gives NaN or infinity for {int((~good).sum())} images of a batch",
-                    path=catalog.root,
-                    position=catalog.name(row),
-                    remedy="Check the checkpoint; in 16 bits, try precision fp32",
-                )
-            yield features.cpu().numpy(), list(batch.broken)
+@contextmanager
+def _naming_images(catalog: Catalog) -> Iterator[None]:
+    """Names the image of an error by the catalog."""
+    try:
+        yield
+    except BagreidError as error:
+        row = getattr(error, "row", None)
+        if row is None:
+            raise
+        raise BagreidError(
+            error.message, path=catalog.root, position=catalog.name(row), remedy=error.remedy
+        ) from error
+
+
+def _job(
+    network: FlipSum, catalog: Catalog, rows: IntArray, stored: str, weights: str
+) -> dict[str, str]:
+    """All that the features depend on, in words for people.
+
+    How many images a batch has, and who computes it, only decides how they are rounded.
+    """
+    augment = network.augment
+    height, width = augment.test_size or (augment.height, augment.width)
+    return {
+        "images": f"{len(rows)} of digest {digest_of_images(catalog, rows)}",
+        "weights": weights,
+        "feature": "logits" if network.projects else "backbone",
+        "view": f"{height}×{width} {augment.interpolation}, mean {augment.mean}, std {augment.std}",
+        "precision": network.precision,
+        "dtype": stored,
+    }
 
 
 def view_of_tests(meta: ModelMeta) -> AugmentConfig:

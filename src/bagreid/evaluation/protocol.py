@@ -16,6 +16,7 @@ from bagreid.evaluation.blocks import Progress
 from bagreid.evaluation.features import ImageFeatures
 from bagreid.evaluation.ranking import RankingResult, evaluate_ranking
 from bagreid.evaluation.results import evaluation_record
+from bagreid.world import World
 
 Extract = Callable[[IntArray | range], ImageFeatures]
 """Catalog rows → their features."""
@@ -55,6 +56,7 @@ def evaluate_catalog(
     method: str,
     convention: Convention = "sysu30k",
     device: torch.device | None = None,
+    world: World | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Tests a method on an archive's queries and gallery.
@@ -65,6 +67,7 @@ def evaluate_catalog(
         method: What to call the method.
         convention: What shares are of, and which average precision.
         device: Where to rank; None: where the features are.
+        world: The processes that share the gallery, each of which has all features; None: this one.
         progress: Told how far the ranking is, in gallery images.
 
     Returns:
@@ -87,6 +90,7 @@ def evaluate_catalog(
         convention=convention,
         catalog=catalog,
         device=device,
+        world=world,
         progress=progress,
     )
 
@@ -100,6 +104,7 @@ def evaluate_features(
     catalog: Catalog | None = None,
     ignore_cameras: bool = False,
     device: torch.device | None = None,
+    world: World | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Tests features that are there already.
@@ -113,6 +118,7 @@ def evaluate_features(
         ignore_cameras: Keep pairs of the same identity and camera, which otherwise are left out;
             the record says so.
         device: Where to rank; None: where the features are.
+        world: The processes that share the gallery, each of which has all features; None: this one.
         progress: Told how far the ranking is, in gallery images.
 
     Returns:
@@ -135,6 +141,7 @@ def evaluate_features(
         query_broken=query.broken_places(),
         gallery_broken=gallery.broken_places(),
         device=device,
+        world=world,
         progress=progress,
     )
     record = evaluation_record(result, query, gallery, method=method, catalog=catalog)

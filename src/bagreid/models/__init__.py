@@ -9,7 +9,9 @@ from bagreid.models.network import (
     ReidNetwork,
     build_model,
     embedder,
+    projection_of,
 )
+from bagreid.models.projection import project_logits
 
 __all__ = [
     "MgnOutput",
@@ -22,4 +24,6 @@ __all__ = [
     "build_model",
     "embedder",
     "load_for_inference",
+    "project_logits",
+    "projection_of",
 ]

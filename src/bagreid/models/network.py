@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from bagreid.contracts import BagreidError
 from bagreid.models.backbone import create_backbone
 from bagreid.models.mgn import MultiGranularityNetwork
-from bagreid.models.projection import logit_factor, project_logits
+from bagreid.models.projection import logit_factor
 from bagreid.models.stride import keep_resolution
 
 _ANY_SIZE_ON_DEMAND = ("timm.models.vision_transformer", "timm.models.deit", "timm.models.eva")
@@ -132,24 +132,38 @@ ReidModel = ReidNetwork | MultiGranularityNetwork
 
 
 def embedder(model: ReidModel) -> Callable[[Tensor], Tensor]:
-    """The features that evaluation compares, as a function of images.
+    """What a network gives for evaluation, short of the classifier.
 
     Args:
-        model: A trained network; its classifier is read once, here.
+        model: A trained network.
 
     Returns:
-        ``(N, 3, H, W)`` → ``(N, D)``. Where the network compares logits, features of at most D + 1
-        dimensions whose inner products are those of the logits (`bagreid.models.projection`).
+        ``(N, 3, H, W)`` → ``(N, D)``: the features that evaluation compares or, where that is the
+        logits, what the classifier sees, from which `projection_of` leads to them.
+    """
+    if not isinstance(model, ReidNetwork):
+        return model.embed
+
+    def embed(images: Tensor) -> Tensor:
+        output: ModelOutput = model(images)
+        features: Tensor = model.neck(output.embedding)
+        return features
+
+    return embed
+
+
+def projection_of(model: ReidModel) -> Tensor | None:
+    """How logits are compared without computing them; see `bagreid.models.projection`.
+
+    Args:
+        model: A trained network; its classifier is read here.
+
+    Returns:
+        ``(D + 1, r)`` float64 for `project_logits`; None where the embedding itself is compared.
     """
     if not isinstance(model, ReidNetwork) or model.config.embedding != "logits":
-        return model.embed
-    factor = logit_factor(model.classifier)
-
-    def project(images: Tensor) -> Tensor:
-        output: ModelOutput = model(images)
-        return project_logits(model.neck(output.embedding), factor)
-
-    return project
+        return None
+    return logit_factor(model.classifier)
 
 
 def build_model(config: ModelConfig, num_classes: int) -> ReidModel:

@@ -68,7 +68,7 @@ def test_a_run_a_checkpoint_and_its_features_agree(
     records = [read(run / "evaluation.json"), read(tmp_path / "f.json"), read(tmp_path / "c.json")]
     assert [record.pop("method") for record in records] == [run.name, "out", "step-000000003"]
     assert records[0] == records[1] == records[2]
-    assert np.load(tmp_path / "k" / "gallery" / "features.npy").shape == (19, 512)
+    assert np.load(tmp_path / "k" / "gallery" / "features-000000000.npy").shape == (19, 512)
 
 
 def test_own_features_in_both_conventions(
