@@ -121,15 +121,12 @@ class _Search:
             block_bD = images.block(first, last)
             tile_nb = buffer[: len(slab_nD) * len(block_bD)].view(len(slab_nD), len(block_bD))
             torch.mm(slab_nD, block_bD.T, out=tile_nb)
-            self._offer(start, tile_nb, first)
-            if first >= stop:
-                self._offer(first, tile_nb.T, start)
+            for candidates in (self.near, self.far):
+                candidates.update(tile_nb, start, first, of_columns=False)
+                if first >= stop:
+                    candidates.update(tile_nb, start, first, of_columns=True)
             if progress is not None:
                 progress(_done(start, stop, last, images.count), images.count)
-
-    def _offer(self, start: int, tile_nb: Tensor, first_column: int) -> None:
-        self.near.update(start, tile_nb, first_column)
-        self.far.update(start, tile_nb, first_column)
 
     def finish(self, start: int, stop: int) -> None:
         """Joins what all processes kept of a slab, and makes its lists exact, a share each."""
@@ -138,9 +135,8 @@ class _Search:
             rows = (candidates.score_NC[start:stop].cpu(), candidates.index_NC[start:stop].cpu())
             for rank, (score_nC, index_nC) in enumerate(all_objects(rows, world)):
                 if rank != world.rank:
-                    candidates.merge(
-                        start, score_nC.to(self.images.device), index_nC.to(self.images.device)
-                    )
+                    where = self.images.device
+                    candidates.merge(slice(start, stop), score_nC.to(where), index_nC.to(where))
         first, last = (start + (stop - start) * (world.rank + i) // world.size for i in (0, 1))
         part = decide(self.images, first, self._kept(first, last), self.length, self.walk.block)
         for begin, lists in all_objects((first, part), world):
