@@ -58,7 +58,7 @@ class NeedleCurve:
         interval: ``(S, K, 2)`` float64, Wilson's 95 % interval at the expected share and the
             number of queries, for each size by itself. It is the interval of a test that draws
             its gallery once; the expected share varies less from one set of queries to another,
-            so the interval is never too narrow. At the right end it is that of the measured CMC.
+            so the interval is on the wide side. At the right end it is that of the measured CMC.
     """
 
     sizes: IntArray

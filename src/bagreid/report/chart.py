@@ -161,8 +161,6 @@ def line_chart(
     note: str,
     x_label: str,
     shares: bool = False,
-    x_start: int = 0,
-    x_ticks: Sequence[int] | None = None,
 ) -> Chart:
     """Lays out a line chart.
 
@@ -173,8 +171,6 @@ def line_chart(
         x_label: What runs to the right.
         shares: Whether the values are fractions, to be shown in percent, from 0 on or from 50
             where all lie above.
-        x_start: Where the x axis begins.
-        x_ticks: Where to mark the x axis, instead of round numbers.
 
     Returns:
         The chart, ready for its template.
@@ -187,10 +183,10 @@ def line_chart(
     if shares:
         low, high = (0.5 if low > 0.5 else 0.0), min(max(high, 0.05), 1.0)
     marks = nice_ticks(low, high, 5)
-    ends = (float(x_start), float(max(xs.max(), x_start + 1)))
+    ends = (0.0, float(max(xs.max(), 1)))
     x_of = _scale(ends, (_LEFT, WIDTH - _RIGHT))
     y_of = _scale((marks[0], marks[-1]), (HEIGHT - _BOTTOM, _TOP))
-    steps = x_ticks or [int(x) for x in nice_ticks(*ends, 5) if ends[0] <= x <= ends[1]]
+    steps = [int(x) for x in nice_ticks(*ends, 5) if ends[0] <= x <= ends[1]]
     single = len(thinned) == 1
     return Chart(
         title=title,

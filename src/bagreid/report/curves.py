@@ -1,13 +1,10 @@
-"""The charts of a page: losses, validation, pseudo labels, CMC."""
+"""The charts of a page: losses, validation, pseudo labels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from bagreid.report.chart import Chart, Series, line_chart
-from bagreid.report.log import Curve
 from bagreid.report.work_dir import Method
 
 _LOSS_NOTES = {
@@ -20,7 +17,6 @@ _SPEED_NOTES = {
     "learning_rate": ("Learning rate", "How far each step moves the weights."),
     "images_per_second": ("Images a second", "The speed of training."),
 }
-_CMC_TICKS = (1, 5, 10, 20, 30, 40, 50)
 
 
 def overlay(
@@ -107,31 +103,6 @@ def speed_charts(methods: Sequence[Method]) -> list[Chart]:
     """Learning rate and images a second."""
     charts = [overlay(methods, name, *words) for name, words in _SPEED_NOTES.items()]
     return [chart for chart in charts if chart]
-
-
-def cmc_chart(methods: Sequence[Method]) -> Chart | None:
-    """The CMC of every evaluated method, ``None`` when there is none."""
-    series = [
-        Series(name=method.name, curve=_cmc_curve(method.evaluation.cmc), colour=colour)
-        for colour, method in enumerate(methods)
-        if method.evaluation
-    ]
-    if not series:
-        return None
-    longest = max(s.curve.step.size for s in series)
-    return line_chart(
-        "CMC",
-        series,
-        note="Share of queries whose person is among the first so many images.",
-        x_label="rank",
-        shares=True,
-        x_start=1,
-        x_ticks=[tick for tick in _CMC_TICKS if tick <= longest],
-    )
-
-
-def _cmc_curve(cmc: Sequence[float]) -> Curve:
-    return Curve(np.arange(1, len(cmc) + 1, dtype=np.int64), np.array(cmc, np.float64))
 
 
 def _reliability_chart(method: Method) -> Chart | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +10,18 @@ from bagreid.files import write_beside
 from bagreid.report import curves
 from bagreid.report.archive import Archive
 from bagreid.report.bags import BagCard, bag_cards
+from bagreid.report.comparison.entries import needle_trouble
+from bagreid.report.comparison.figures import (
+    Drawn,
+    cmc_figure,
+    drawn,
+    needle_figures,
+    rank_figures,
+)
 from bagreid.report.configuration import differences, sections
 from bagreid.report.environment import page_environment
 from bagreid.report.ranked import Group, ranked_groups
+from bagreid.report.statistics.on_page import OnPage, on_page
 from bagreid.report.table import facts, result_table
 from bagreid.report.wording import comparison_sentence, count, headline
 from bagreid.report.work_dir import Method, WorkDir, read_work_dir
@@ -59,6 +69,11 @@ def render(work: WorkDir, *, root: Path | None = None) -> str:
     names, differing = differences(work.methods)
     ranked, bags, faults = _pictures(work, root)
     main = work.main
+    methods = [
+        drawn(method.name, colour, method.evaluation)
+        for colour, method in enumerate(work.methods)
+        if method.evaluation
+    ]
     return (
         page_environment()
         .get_template("page.html.j2")
@@ -74,7 +89,8 @@ def render(work: WorkDir, *, root: Path | None = None) -> str:
             validation=curves.validation_charts(work.methods),
             pseudo_labels=curves.pseudo_label_charts(work.methods),
             speed=curves.speed_charts(work.methods),
-            cmc=curves.cmc_chart(work.methods),
+            plots=_plots(methods),
+            no_needle=needle_trouble(main.evaluation) if main.evaluation else None,
             ranked=ranked,
             bags=bags,
             sections=sections(main.config or {}),
@@ -82,6 +98,15 @@ def render(work: WorkDir, *, root: Path | None = None) -> str:
             differences=differing,
         )
     )
+
+
+def _plots(methods: Sequence[Drawn]) -> list[OnPage]:
+    """CMC, needle curve, and the main method's first-match ranks."""
+    cmc = cmc_figure(methods)
+    figures = [cmc] if cmc else []
+    figures += needle_figures(methods)[:1]
+    figures += rank_figures(methods[:1])
+    return [on_page(figure) for figure in figures]
 
 
 def _pictures(work: WorkDir, root: Path | None) -> tuple[list[Group], list[BagCard], list[str]]:

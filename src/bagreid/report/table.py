@@ -30,7 +30,9 @@ class Row:
     interval: str | None
     bar: Bar | None
     rank5: str | None
+    rank5_interval: str | None
     rank10: str | None
+    rank10_interval: str | None
     mean_ap: str | None
     mean_inp: str | None
     pseudo_label_accuracy: str | None
@@ -66,7 +68,7 @@ def result_table(work: WorkDir) -> Table:
         The table, one row a method, the main one first.
     """
     evaluations = [method.evaluation for method in work.methods if method.evaluation]
-    ends = [e.rank1_interval[1] if e.rank1_interval else e.cmc[0] for e in evaluations]
+    ends = [(e.interval(1) or e.cmc[:1])[-1] for e in evaluations]
     bar_end = min(100, max(10, 10 * math.ceil(10 * max(ends, default=1.0) - 1e-9)))
     rows = tuple(_row(work, place, bar_end) for place in range(len(work.methods)))
     main = work.main.evaluation
@@ -87,7 +89,7 @@ def result_table(work: WorkDir) -> Table:
 def _row(work: WorkDir, place: int, bar_end: int) -> Row:
     method = work.methods[place]
     result = method.evaluation
-    interval = result.rank1_interval if result else None
+    interval = result.interval(1) if result else None
     bar = None
     if result:
         bar = Bar(
@@ -100,10 +102,12 @@ def _row(work: WorkDir, place: int, bar_end: int) -> Row:
         colour=place,
         supervision=method.supervision,
         rank1=_text(result.cmc[0] if result else None),
-        interval=f"{percent(interval[0])}\u2013{percent(interval[1])}" if interval else None,
+        interval=_span(interval),
         bar=bar,
         rank5=_text(result.rank(5) if result else None),
+        rank5_interval=_span(result.interval(5) if result else None),
         rank10=_text(result.rank(10) if result else None),
+        rank10_interval=_span(result.interval(10) if result else None),
         mean_ap=_text(result.mean_ap if result else None),
         mean_inp=_text(result.mean_inp if result else None),
         pseudo_label_accuracy=_text(method.pseudo_label_accuracy),
@@ -117,6 +121,10 @@ def _along(share: float, bar_end: int) -> float:
 
 def _text(share: float | None) -> str | None:
     return None if share is None else percent(share)
+
+
+def _span(interval: tuple[float, float] | None) -> str | None:
+    return f"{percent(interval[0])}\u2013{percent(interval[1])}" if interval else None
 
 
 def _comparable(main: Evaluation, other: Evaluation) -> bool:

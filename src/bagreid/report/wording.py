@@ -87,8 +87,9 @@ def headline(work: WorkDir) -> str:
         who = "Trained on bag labels alone, the network"
     queries = count(result.counts.get("queries", len(result.queries)), "query", "queries")
     text = f"{who} finds the right person first for {whole_percent(result.cmc[0])} of {queries}"
-    if result.rank1_interval:
-        low, high = (percent(end, digits=0) for end in result.rank1_interval)
+    interval = result.interval(1)
+    if interval:
+        low, high = (percent(end, digits=0) for end in interval)
         text += f" ({low}\u2013{high}{NO_BREAK}%)"
     if "gallery" in result.counts:
         text += f" among {count(result.counts['gallery'], 'image')}"

@@ -124,15 +124,18 @@ def needle_trouble(evaluation: Evaluation) -> str | None:
     return None if max(known) > 1 else "its gallery has less than two wrong answers"
 
 
-def needle_of(evaluation: Evaluation, places: Sequence[int] = PLACES) -> NeedleCurve:
+def needle_of(
+    evaluation: Evaluation, places: Sequence[int] = PLACES, sizes: IntArray | None = None
+) -> NeedleCurve:
     """The needle curve of an evaluation that `needle_trouble` finds nothing wrong with.
 
     Args:
         evaluation: The result.
         places: The k.
+        sizes: Wrong answers in the gallery; from 100 to all where left out.
 
     Returns:
-        Expected rank-k from 100 wrong answers to all.
+        Expected rank-k.
     """
     wrong = [0 if q.wrong_answers is None else q.wrong_answers for q in evaluation.queries]
     return needle_curve(
@@ -140,4 +143,5 @@ def needle_of(evaluation: Evaluation, places: Sequence[int] = PLACES) -> NeedleC
         np.array(wrong, np.int64),
         convention=convention_of(evaluation),
         places=places,
+        sizes=sizes,
     )

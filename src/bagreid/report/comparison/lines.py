@@ -27,12 +27,10 @@ from bagreid.report.statistics.marks import (
 )
 from bagreid.report.wording import NO_BREAK, count, percent
 
-TONES = ("s0", "s1", "s2", "s3", "s5", "s6", "s7", "s4")
-"""Colours of methods, in order."""
+TONES = ("s0", "s1", "s2", "s3", "s4", "s5")
+"""Colours of methods, in order, as in the charts and tables of a page."""
 
-_DASHES = (
-    None, (7.0, 4.0), (2.0, 3.0), (11.0, 3.0), (4.0, 4.0), (1.5, 2.0), (9.0, 6.0), (5.0, 2.0)
-)  # fmt: skip
+_DASHES = ((), (7.0, 4.0), (2.0, 4.0), (9.0, 4.0, 2.0, 4.0), (4.0, 3.0), (12.0, 4.0))
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48.0, 52.0, 12.0, 42.0
 _BAND = 0.15
 
@@ -61,7 +59,7 @@ class ShareLine:
         return TONES[self.number % len(TONES)]
 
     @property
-    def dash(self) -> tuple[float, float] | None:
+    def dash(self) -> tuple[float, ...]:
         """Its dash pattern."""
         return _DASHES[self.number % len(_DASHES)]
 

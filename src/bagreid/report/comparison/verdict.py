@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bagreid.report.comparison.entries import Entry, needle_trouble
+from bagreid.report.comparison.entries import needle_trouble
 from bagreid.report.comparison.pairing import Difference, Pair
+from bagreid.report.results import Evaluation
 from bagreid.report.wording import MINUS, NO_BREAK, count, percent
 
 LEVEL = 0.05
@@ -50,11 +51,11 @@ def verdict(pair: Pair, *, corrected: bool = False) -> str:
     return f"{text}the chance of drawing these queries can explain that."
 
 
-def cautions(entries: Sequence[Entry], pairs: Sequence[Pair]) -> list[str]:
+def cautions(methods: Sequence[tuple[str, Evaluation]], pairs: Sequence[Pair]) -> list[str]:
     """What a reader must know before quoting a comparison.
 
     Args:
-        entries: All evaluations.
+        methods: All methods, by name.
         pairs: The pairs tested, if any.
 
     Returns:
@@ -77,14 +78,14 @@ def cautions(entries: Sequence[Entry], pairs: Sequence[Pair]) -> list[str]:
     if any(pair.by != "name" for pair in pairs):
         by = next(pair.by for pair in pairs if pair.by != "name")
         said.append(f"Queries are joined by {by}, for their names do not agree.")
-    for entry in entries:
-        trouble = needle_trouble(entry.evaluation)
+    for name, evaluation in methods:
+        trouble = needle_trouble(evaluation)
         if trouble:
-            said.append(f"{entry.name} has no needle curve: {trouble}.")
-        broken = entry.evaluation.counts.get("broken", 0)
+            said.append(f"{name} has no needle curve: {trouble}.")
+        broken = evaluation.counts.get("broken", 0)
         if broken:
             images = count(broken, "test image")
-            said.append(f"{images} of {entry.name} could not be decoded and count as failures.")
+            said.append(f"{images} could not be decoded for {name} and count as failures.")
     return said
 
 

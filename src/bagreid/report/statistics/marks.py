@@ -52,12 +52,12 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Polyline:
-    """A line through points; dashes are (stroke, gap), none for a whole line."""
+    """A line through points; `dash` are lengths of strokes and gaps in turn, none for no gaps."""
 
     points: tuple[tuple[float, float], ...]
     tone: str
     width: float = 2.0
-    dash: tuple[float, float] | None = None
+    dash: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +117,7 @@ class Key:
     tone: str
     shape: Literal["square", "disc", "ring", "dash", "line"] = "square"
     opacity: float = 1.0
-    dash: tuple[float, float] | None = None
+    dash: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

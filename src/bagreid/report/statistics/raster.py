@@ -113,7 +113,7 @@ class _Painter:
 
     def _polyline(self, mark: Polyline) -> None:
         width = max(1, round(mark.width * self.scale))
-        strokes = [mark.points] if mark.dash is None else _strokes(mark.points, *mark.dash)
+        strokes = _strokes(mark.points, mark.dash) if mark.dash else [mark.points]
         for points in strokes:
             places = [(x * self.scale, y * self.scale) for x, y in points]
             self.draw.line(places, fill=LIGHT[mark.tone], width=width, joint="curve")
@@ -158,10 +158,11 @@ class _Painter:
         self.canvas.paste(image.resize(size, Image.Resampling.BICUBIC), (left, top))
 
 
-def _strokes(points: Sequence[_Point], on: float, off: float) -> list[tuple[_Point, ...]]:
+def _strokes(points: Sequence[_Point], dash: Sequence[float]) -> list[tuple[_Point, ...]]:
     """Cuts a line through points into dashes that go round its corners."""
+    lengths = itertools.cycle(dash)
     strokes: list[list[_Point]] = [[points[0]]]
-    drawn, left = True, on
+    drawn, left = True, next(lengths)
     for (x1, y1), (x2, y2) in itertools.pairwise(points):
         length, at = math.hypot(x2 - x1, y2 - y1), 0.0
         while length - at > left:
@@ -171,7 +172,7 @@ def _strokes(points: Sequence[_Point], on: float, off: float) -> list[tuple[_Poi
                 strokes[-1].append(place)
             else:
                 strokes.append([place])
-            drawn, left = not drawn, off if drawn else on
+            drawn, left = not drawn, next(lengths)
         left -= length - at
         if drawn:
             strokes[-1].append((x2, y2))

@@ -206,7 +206,8 @@ def _segment(mark: Segment, inline: bool) -> str:
 
 
 def _polyline(mark: Polyline, inline: bool) -> str:
-    dash = f' stroke-dasharray="{_n(mark.dash[0])} {_n(mark.dash[1])}"' if mark.dash else ""
+    lengths = " ".join(_n(length) for length in mark.dash)
+    dash = f' stroke-dasharray="{lengths}"' if mark.dash else ""
     shape = f' fill="none" stroke-width="{_n(mark.width)}" stroke-linejoin="round"{dash}'
     return f"<polyline{_points(mark)}{shape}{_paint('stroke', mark.tone, inline)}/>"
 
