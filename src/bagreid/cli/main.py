@@ -20,6 +20,7 @@ VERBS: dict[str, str] = {
     "train": "train a network from a configuration file",
     "extract": "write the features of an archive's test images",
     "evaluate": "rank the gallery for every query and print rank-k and mAP",
+    "compare": "test methods on the same queries, and draw their curves",
     "report": "write one self-contained HTML page about a run",
 }
 """Every verb, in the order a newcomer meets them, with its line in ``bagreid --help``."""
