@@ -37,7 +37,8 @@ bench: install  ## Run the benchmarks; results go to benchmarks/results
 	$(BIN)/python benchmarks/catalog_layout.py
 	$(BIN)/python benchmarks/catalog_build.py
 	$(BIN)/python benchmarks/losses.py
-	$(BIN)/python benchmarks/ranking.py
+	$(BIN)/python benchmarks/ranking.py --full
+	$(BIN)/python benchmarks/ranking_growth.py
 	$(BIN)/python benchmarks/weak_supervision.py
 
 fuzz: install  ## Fuzz the readers of tars, bag files and lists, FUZZ_SECONDS=60 each

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
@@ -20,18 +21,19 @@ _Result = TypeVar("_Result")
 
 
 def own_process(
-    initializer: Callable[..., object] | None = None, *arguments: Any
+    initializer: Callable[..., object] | None = None, *arguments: Any, threads: int = 1
 ) -> ProcessPoolExecutor:
-    """A pool of one new process, with one thread for arithmetic; it may start processes itself.
+    """A pool of one new process; it may start processes itself.
 
     Args:
         initializer: Called in it first.
         *arguments: What `initializer` is called with.
+        threads: Its threads for arithmetic.
 
     Returns:
         The pool: to be used in a `with`, or shut down.
     """
-    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["OMP_NUM_THREADS"] = str(threads)
     return ProcessPoolExecutor(
         1, mp_context=get_context("spawn"), initializer=initializer, initargs=arguments
     )
@@ -72,6 +74,17 @@ def memory(process: int | None = None) -> Weight:
         "pss": sum(part.pss for part in parts) / 1e6,
         "rss": sum(part.rss for part in parts) / 1e6,
     }
+
+
+def unmapped(process: int) -> float:
+    """Megabytes (10⁶ bytes) that a process holds in memory, beside pages of mapped files.
+
+    Pages shared with other processes are not counted either, for files in /dev/shm are such.
+    """
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise RuntimeError("the system does not tell a process's own memory")
 
 
 def heaviest(weights: Sequence[Weight]) -> Weight:
