@@ -66,6 +66,7 @@ def evaluation_record(
         "method": method,
         "root": None if query.root is None else str(query.root),
         "convention": result.convention,
+        "ties": result.ties,
         "counts": _counts(result, len(query.broken) + len(gallery.broken)),
         "broken": [
             *_broken_names(query, catalog),

@@ -82,6 +82,7 @@ class Evaluation:
         gallery_digest: Equal for galleries of the same identities and cameras, where the file says.
         ties: What became of wrong answers that score as a match does; files that do not say put
             them ahead of it.
+        camera_filter: Whether images of the query's person by its own camera are left out.
         reranked: Whether the ranking was changed afterwards by who neighbours whom.
         queries: One result a query.
     """
@@ -97,6 +98,7 @@ class Evaluation:
     cmc_interval: tuple[tuple[float, float], ...] = ()
     gallery_digest: str | None = None
     ties: str = "pessimistic"
+    camera_filter: bool = True
     reranked: bool = False
     queries: tuple[QueryResult, ...]
 
@@ -162,6 +164,7 @@ def read_evaluation(path: Path) -> Evaluation | None:
         cmc_interval=intervals,
         gallery_digest=fields.text("gallery_digest") if "gallery_digest" in fields else None,
         ties=fields.text("ties") if "ties" in fields else "pessimistic",
+        camera_filter=fields.truth("camera_filter") if "camera_filter" in fields else True,
         reranked="reranking" in fields,
         queries=tuple(_query(query, only) for query in fields.children("queries")),
     )

@@ -14,7 +14,7 @@ import numpy as np
 
 from bagreid.contracts import BagreidError, IntArray
 from bagreid.report.comparison.entries import Entry
-from bagreid.report.results import QueryResult
+from bagreid.report.results import Evaluation, QueryResult
 from bagreid.report.wording import count
 
 By = Literal["name", "row", "place"]
@@ -73,6 +73,7 @@ def _same_test(first: Entry, second: Entry) -> None:
     pairs: list[tuple[str, object, object]] = [
         ("convention", one.convention, other.convention),
         ("rule of ties", one.ties, other.ties),
+        ("treatment of cameras", _cameras(one), _cameras(other)),
     ]
     for key in _COUNTS:
         if key in one.counts and key in other.counts:
@@ -92,6 +93,10 @@ def _differ(first: Entry, second: Entry, what: str, here: object, there: object)
         path=second.path,
         remedy="Evaluate both on the same test, or set them side by side with --unpaired",
     )
+
+
+def _cameras(evaluation: Evaluation) -> str:
+    return "filtered" if evaluation.camera_filter else "ignored"
 
 
 def _told(value: object) -> str:

@@ -82,6 +82,11 @@ def cautions(methods: Sequence[tuple[str, Evaluation]], pairs: Sequence[Pair]) -
         trouble = needle_trouble(evaluation)
         if trouble:
             said.append(f"{name} has no needle curve: {trouble}.")
+        if evaluation.ties == "mean" and evaluation.counts.get("ties"):
+            said.append(
+                f"{name} counts ties on average; the tests, the needle curve and the first "
+                "matches, which need whole ranks, put them ahead of the match."
+            )
         broken = evaluation.counts.get("broken", 0)
         if broken:
             images = count(broken, "test image")
