@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,9 @@ import torch
 from bagreid.catalog import Catalog
 from bagreid.contracts import Convention, IntArray
 from bagreid.data.quarantine import MOST_BROKEN, too_many
-from bagreid.evaluation.blocks import Progress
 from bagreid.evaluation.features import ImageFeatures
 from bagreid.evaluation.ranking import RankingResult, evaluate_ranking
+from bagreid.evaluation.reranking import Reranker, Stage, silent
 from bagreid.evaluation.results import evaluation_record
 from bagreid.world import World
 
@@ -30,11 +31,13 @@ class Evaluation:
         result: The ranking and its metrics.
         record: The same as plain values, for ``evaluation.json``.
         broken: Catalog rows of test images that could not be decoded.
+        before: The plain ranking, where `result` is re-ranked.
     """
 
     result: RankingResult
     record: dict[str, Any]
     broken: tuple[int, ...]
+    before: RankingResult | None = None
 
     def caution(self) -> str | None:
         """What people must know before they quote the result; None where all is well."""
@@ -57,7 +60,8 @@ def evaluate_catalog(
     convention: Convention = "sysu30k",
     device: torch.device | None = None,
     world: World | None = None,
-    progress: Progress | None = None,
+    reranker: Reranker | None = None,
+    stage: Stage = silent,
 ) -> Evaluation:
     """Tests a method on an archive's queries and gallery.
 
@@ -68,7 +72,8 @@ def evaluate_catalog(
         convention: What shares are of, and which average precision.
         device: Where to rank; None: where the features are.
         world: The processes that share the gallery, each of which has all features; None: this one.
-        progress: Told how far the ranking is, in gallery images.
+        reranker: Re-ranks by k-reciprocal neighbours; the plain result is kept beside it.
+        stage: Shows how far a stage is, by its name.
 
     Returns:
         The result and its record.
@@ -91,7 +96,8 @@ def evaluate_catalog(
         catalog=catalog,
         device=device,
         world=world,
-        progress=progress,
+        reranker=reranker,
+        stage=stage,
     )
 
 
@@ -105,7 +111,8 @@ def evaluate_features(
     ignore_cameras: bool = False,
     device: torch.device | None = None,
     world: World | None = None,
-    progress: Progress | None = None,
+    reranker: Reranker | None = None,
+    stage: Stage = silent,
 ) -> Evaluation:
     """Tests features that are there already.
 
@@ -119,7 +126,8 @@ def evaluate_features(
             the record says so.
         device: Where to rank; None: where the features are.
         world: The processes that share the gallery, each of which has all features; None: this one.
-        progress: Told how far the ranking is, in gallery images.
+        reranker: Re-ranks by k-reciprocal neighbours; the plain result is kept beside it.
+        stage: Shows how far a stage is, by its name.
 
     Returns:
         The result and its record.
@@ -130,7 +138,8 @@ def evaluate_features(
     query_camids, gallery_camids = query.camids, gallery.camids
     if ignore_cameras:  # no camera of one side is one of the other
         query_camids, gallery_camids = np.zeros_like(query_camids), np.ones_like(gallery_camids)
-    result = evaluate_ranking(
+    rank = partial(
+        evaluate_ranking,
         query.features,
         query.pids,
         query_camids,
@@ -142,8 +151,26 @@ def evaluate_features(
         gallery_broken=gallery.broken_places(),
         device=device,
         world=world,
-        progress=progress,
     )
+    with stage("ranking") as progress:
+        result = rank(progress=progress)
+    before = None
+    if reranker is not None:
+        before, result = result, rank(reranker=replace(reranker, stage=stage))
     record = evaluation_record(result, query, gallery, method=method, catalog=catalog)
     record["camera_filter"] = not ignore_cameras
-    return Evaluation(result=result, record=record, broken=query.broken + gallery.broken)
+    if reranker is not None and before is not None:
+        record["reranking"] = {**asdict(reranker.config), "before": _totals(before)}
+    broken = query.broken + gallery.broken
+    return Evaluation(result=result, record=record, broken=broken, before=before)
+
+
+def _totals(result: RankingResult) -> dict[str, Any]:
+    """The shares of a result, under the names they have in ``evaluation.json``."""
+    return {
+        "cmc": result.cmc.tolist(),
+        "mean_ap": result.mean_ap,
+        "mean_inp": result.mean_inp,
+        "rank1_interval": list(result.rank1_interval),
+        "first_match_rank": result.first_match_rank.tolist(),
+    }

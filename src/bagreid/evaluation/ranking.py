@@ -20,10 +20,11 @@ from bagreid.evaluation.counting import Counted
 from bagreid.evaluation.expected import score_queries
 from bagreid.evaluation.metrics import divisor
 from bagreid.evaluation.relations import NONE, Relations, checked_ids, relate
+from bagreid.evaluation.reranking import Reranker
 from bagreid.evaluation.scores import FeatureTable, full_precision
 from bagreid.evaluation.screening import Precision
 from bagreid.evaluation.sharing import count_together
-from bagreid.evaluation.sources import ArraySource, Features, FeatureSource
+from bagreid.evaluation.sources import ArraySource, Features, FeatureSource, as_source
 from bagreid.evaluation.statistics import wilson_intervals
 from bagreid.evaluation.toplist import Ties
 from bagreid.world import World
@@ -132,6 +133,7 @@ def evaluate_ranking(
     block: int | None = None,
     precision: Precision = "auto",
     world: World | None = None,
+    reranker: Reranker | None = None,
     device: torch.device | str | None = None,
     progress: Progress | None = None,
 ) -> RankingResult:
@@ -164,6 +166,8 @@ def evaluate_ranking(
             Never changes the result.
         world: The processes that share the gallery, each of which must be given all features and
             gets the whole result; this one alone where None.
+        reranker: Ranks by the distance of k-reciprocal re-ranking instead, for normalised
+            features; scores are then one minus that distance.
         device: Where to compute; by default where the gallery features are.
         progress: Called with the gallery images done and their number, after each block.
 
@@ -206,18 +210,30 @@ def evaluate_ranking(
         relations, broken_query=np.unique(query_broken), broken_gallery=np.unique(gallery_broken)
     )
     demand_a_match(relations, query_camera)
-    with full_precision(where):
-        counted = count_together(
-            queries,
-            gallery,
+    if reranker is not None:
+        counted = reranker.count(
+            as_source(query_feature, "query"),
+            as_source(gallery_feature, "gallery"),
             relations,
-            world or World(),
             top=top,
             ties=ties,
+            device=where,
             block=block,
-            precision=precision,
-            progress=progress,
+            world=world,
         )
+    else:
+        with full_precision(where):
+            counted = count_together(
+                queries,
+                gallery,
+                relations,
+                world or World(),
+                top=top,
+                ties=ties,
+                block=block,
+                precision=precision,
+                progress=progress,
+            )
     distractors = int(np.sum(gallery_id == DISTRACTOR_PID))
     return _summarise(
         counted, relations, convention, ties, queries.count, gallery.count, distractors

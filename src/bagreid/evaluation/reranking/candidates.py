@@ -70,7 +70,9 @@ class Candidates:
         if of_columns:
             own_H, order = own_H.sort(stable=True)
             hit_H, other_H = hit_H[order], other_H[order]
-        own_m, group_H, number_m = own_H.unique_consecutive(return_inverse=True, return_counts=True)
+        group_H = torch.cat([own_H.new_zeros(1), (own_H.diff() != 0).cumsum(0)])
+        number_m = torch.bincount(group_H)
+        own_m = own_H[number_m.cumsum(0) - 1]
         slot_H = torch.arange(len(own_H), device=own_H.device)
         slot_H -= (number_m.cumsum(0) - number_m)[group_H]
         shape = (len(own_m), int(number_m.max()))

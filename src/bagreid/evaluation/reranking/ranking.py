@@ -34,13 +34,15 @@ from bagreid.evaluation.reranking.reciprocal import expanded_sets
 from bagreid.evaluation.reranking.search import Walk, find_neighbours
 from bagreid.evaluation.scores import full_precision
 from bagreid.evaluation.sources import FeatureSource
+from bagreid.evaluation.toplist import Ties
 from bagreid.world import World
 
 Stage = Callable[[str], AbstractContextManager[Progress]]
 """Opens a line of progress by the name of a stage."""
 
 
-def _silent(_name: str) -> AbstractContextManager[Progress]:
+def silent(_name: str) -> AbstractContextManager[Progress]:
+    """A stage that shows nothing."""
     return nullcontext(_tell_nobody)
 
 
@@ -62,10 +64,7 @@ class Reranker:
     walk: Walk = field(default_factory=Walk)
     """How the neighbour search is cut."""
 
-    world: World = field(default_factory=World)
-    """The processes that share the neighbour search; every one gets the whole result."""
-
-    stage: Stage = _silent
+    stage: Stage = silent
     """Shows the progress."""
 
     def count(
@@ -76,7 +75,9 @@ class Reranker:
         *,
         top: int,
         device: torch.device,
+        ties: Ties = "pessimistic",
         block: int | None = None,
+        world: World | None = None,
     ) -> Counted:
         """Counts the rank of every match by the final distance.
 
@@ -86,7 +87,10 @@ class Reranker:
             relations: Which pairs are matches, which are left out, and what is broken.
             top: T.
             device: Where to compute inner products.
+            ties: Where matches stand among wrong answers of the same distance, in the lists.
             block: Gallery images at a time; chosen by the number of queries where None.
+            world: The processes that share the neighbour search, each of which has all features
+                and gets the whole result; this one alone where None.
 
         Returns:
             Ranks and lists, by query; a score is one minus the final distance.
@@ -99,15 +103,15 @@ class Reranker:
         images.check()
         with full_precision(device):
             seen = 0 < images.queries < images.count
-            final = self._final_distance(images) if seen else None
+            final = self._final_distance(images, world or World()) if seen else None
             size = block or max(256, min(8192, 2**23 // max(images.queries, 1)))
             with self.stage("ranking") as progress:
                 return count_reranked(
-                    images, final, relations, top=top, size=size, progress=progress
+                    images, final, relations, top=top, ties=ties, size=size, progress=progress
                 )
 
-    def _final_distance(self, images: ImageSet) -> FinalDistance:
-        config, world = self.config, self.world
+    def _final_distance(self, images: ImageSet, world: World) -> FinalDistance:
+        config = self.config
         keeper = None
         if self.keep is not None:
             keeper = Keeper(self.keep, images, config.listed, world)

@@ -13,7 +13,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from bagreid.contracts import FloatArray, IntArray
+from bagreid.contracts import IntArray
+from bagreid.evaluation import toplist
 from bagreid.evaluation.blocks import Progress
 from bagreid.evaluation.counting import Counted
 from bagreid.evaluation.relations import Relations
@@ -29,6 +30,7 @@ def count_reranked(
     *,
     top: int,
     size: int,
+    ties: toplist.Ties = "pessimistic",
     progress: Progress | None = None,
 ) -> Counted:
     """Counts the rank of every match by the final distance, and keeps every query's best answers.
@@ -39,6 +41,7 @@ def count_reranked(
         relations: Which pairs are matches, which are left out, and what is broken.
         top: T.
         size: Images of a block.
+        ties: Where matches stand among wrong answers of the same distance, in the lists.
         progress: Told the gallery images done and their number.
 
     Returns:
@@ -52,7 +55,7 @@ def count_reranked(
         ranks.take(final, images.queries + first, images.queries + stop)
         if progress is not None:
             progress(stop, gallery)
-    return ranks.result()
+    return ranks.result(ties)
 
 
 class _Ranks:
@@ -161,7 +164,7 @@ class _Ranks:
         order = np.lexsort((image, distance))[: self._top]
         self._best_QT[query], self._image_QT[query] = distance[order], image[order]
 
-    def result(self) -> Counted:
+    def result(self, ties: toplist.Ties) -> Counted:
         """What was counted, by query as the caller numbers them."""
         relations, images = self._relations, self._images
         query_M = relations.match_query
@@ -171,11 +174,7 @@ class _Ranks:
         equal_M = np.zeros_like(higher_M)
         equal_M[self._seen] = self._equal
         queries = len(images.query_rows) + len(relations.broken_query)
-        index_QT = np.full((queries, self._top), -1, np.int64)
-        score_QT = np.full((queries, self._top), -np.inf)
-        for number, row in enumerate(images.query_rows):
-            rows, distance = self._mixed_list(number)
-            index_QT[row, : len(rows)], score_QT[row, : len(rows)] = rows, 1.0 - distance
+        index_QT, minus_QT = self._answers().table(queries, self._top, ties)
         return Counted(
             match_query=query_M,
             match_gallery=relations.match_gallery,
@@ -183,22 +182,27 @@ class _Ranks:
             higher=higher_M,
             equal=equal_M,
             top_index=index_QT,
-            top_score=score_QT,
+            top_score=1.0 + minus_QT,
             undecided=self._undecided,
         )
 
-    def _mixed_list(self, query: int) -> tuple[IntArray, FloatArray]:
-        """The best answers of a query, matches among them; of equal ones a match comes last."""
-        wrong = self._image_QT[query] >= 0
-        matches = self._seen[self._edge[query] : self._edge[query + 1]][: self._top]
-        images = self._image_QT[query, wrong] - self._images.queries
-        rows = np.concatenate(
-            [self._images.gallery_rows[images], self._relations.match_gallery[matches]]
+    def _answers(self) -> toplist.Lists:
+        """Wrong answers and matches that may be among a query's best, by minus the distance."""
+        relations, images = self._relations, self._images
+        query, slot = np.nonzero(self._image_QT >= 0)
+        wrong = toplist.Lists.of(
+            images.query_rows[query],
+            images.gallery_rows[self._image_QT[query, slot] - images.queries],
+            -self._best_QT[query, slot],
+            match=False,
         )
-        distance = np.concatenate([self._best_QT[query, wrong], self._distance_M[matches]])
-        is_match = np.arange(len(rows)) >= len(images)
-        order = np.lexsort((rows, is_match, distance))[: self._top]
-        return rows[order], distance[order]
+        right = toplist.Lists.of(
+            relations.match_query[self._seen],
+            relations.match_gallery[self._seen],
+            -self._limits,
+            match=True,
+        )
+        return toplist.joined([wrong, right])
 
 
 def _between(limits: Floats, value: Floats, error: float) -> tuple[IntArray, IntArray]:
