@@ -163,6 +163,8 @@ def _read(paths: Sequence[Path], cache: Path | None) -> list[Table]:
 
 
 def _read_file(path: Path, cache: Path | None, side: Side | None) -> list[Table]:
+    if not path.exists():
+        raise BagreidError("is not there", path=path, remedy="Check the name")
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return read_npz(path, cache, side)

@@ -83,7 +83,9 @@ def whole_file(path: Path) -> Extent:
         with path.open("rb") as file:
             return Extent(path, 0, os.fstat(file.fileno()).st_size)
     except OSError as error:
-        raise BagreidError(f"cannot be read ({error.strerror})", path=path) from error
+        raise BagreidError(
+            f"cannot be read ({error.strerror})", path=path, remedy="Check its name and rights"
+        ) from error
 
 
 def map_array(extent: Extent) -> npt.NDArray[Any]:
@@ -165,6 +167,7 @@ def _version(file: BinaryIO, extent: Extent) -> tuple[int, int]:
             f"has .npy version {version[0]}.{version[1]}; known are 1.0, 2.0 and 3.0",
             path=extent.path,
             position=extent.place,
+            remedy="Write it with numpy.save",
         )
     return version
 

@@ -103,7 +103,12 @@ def _number(query: Column, gallery: Column) -> Numbered:
             )
         if "" in column.values:
             row = column.values.index("")
-            raise BagreidError("is empty", path=column.path, position=column.place(row))
+            raise BagreidError(
+                "is empty",
+                path=column.path,
+                position=column.place(row),
+                remedy="Every image needs an identity and a camera",
+            )
     texts, number = np.unique(np.array([*query.values, *gallery.values]), return_inverse=True)
     number = number.astype(np.int64)
     return Numbered(number[: len(query)], number[len(query) :], tuple(texts.tolist()))

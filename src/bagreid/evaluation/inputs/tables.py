@@ -63,9 +63,11 @@ def _names(text: str, path: Path) -> Column:
 
 def _csv(text: str, path: Path) -> tuple[Mapping[str, Column], tuple[str, ...]]:
     try:
-        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+        rows = list(csv.reader(io.StringIO(text.rstrip(), newline=""), strict=True))
     except csv.Error as error:
-        raise BagreidError(f"is no CSV ({error})", path=path) from error
+        raise BagreidError(
+            f"is no CSV ({error})", path=path, remedy="Separate values by commas, and close quotes"
+        ) from error
     header = [name.strip() for name in rows[0]] if rows else []
     meaning = known_keys(header, path)
     meaning.pop("feature", None)
@@ -83,6 +85,7 @@ def _csv(text: str, path: Path) -> tuple[Mapping[str, Column], tuple[str, ...]]:
                 f"has {len(row)} values for {len(header)} columns",
                 path=path,
                 position=f"line {number}",
+                remedy="Every image needs its line, with a value a column",
             )
     columns = {}
     for key, name in meaning.items():
