@@ -126,7 +126,7 @@ class _Search:
                 if first >= stop:
                     candidates.update(tile_nb, start, first, of_columns=True)
             if progress is not None:
-                progress(_done(start, stop, last, images.count), images.count)
+                progress(_done(start, stop, last, self.walk.slab, images.count), images.count)
 
     def finish(self, start: int, stop: int) -> None:
         """Joins what all processes kept of a slab, and makes its lists exact, a share each."""
@@ -155,12 +155,12 @@ class _Search:
         )
 
 
-def _done(start: int, stop: int, last: int, total: int) -> int:
-    """How many of ``total`` images' worth of work is behind: slab ``start`` up to block ``last``.
+def _done(start: int, stop: int, last: int, slab: int, total: int) -> int:
+    """How many of ``total`` images' worth of pairs are compared, at column ``last`` of a slab."""
 
-    The tiles done are those at and above the diagonal, up to column ``last`` of this slab.
-    """
-    before = start * total - start * start / 2  # rows up to start, from the diagonal on
-    here = (stop - start) * (last - start)
-    whole = total * total / 2 + total * (stop - start) / 2
-    return min(total, int(total * (before + here) / whole))
+    def before(first: int) -> int:  # every slab is compared with what is not before it
+        return first * total - first * (first - slab) // 2
+
+    final = (total - 1) // slab * slab
+    whole = before(final) + (total - final) ** 2
+    return total * (before(start) + (stop - start) * (last - start)) // whole
