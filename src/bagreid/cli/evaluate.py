@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -139,6 +140,8 @@ class EvaluateArgs:
         defaults = (20, 6, 0.3)
         if not self.rerank and (self.rerank_k1, self.rerank_k2, self.rerank_lambda) != defaults:
             raise ValueError("--rerank-k1, --rerank-k2 and --rerank-lambda go with --rerank")
+        if min(self.rerank_k1, self.rerank_k2) < 1 or not 0.0 <= self.rerank_lambda <= 1.0:
+            raise ValueError("--rerank-k1 and --rerank-k2 are at least 1, --rerank-lambda 0 to 1")
         if self.batch_size < 1 or self.workers < 0:
             raise ValueError("batch_size must be at least 1, workers at least 0")
         given = [self.work_dir is not None, self.checkpoint is not None, bool(self.features)]
@@ -195,12 +198,8 @@ def _reranker(args: EvaluateArgs) -> Reranker | None:
 
     if not args.rerank:
         return None
-    try:
-        config = Reranking(k1=args.rerank_k1, k2=args.rerank_k2, original_weight=args.rerank_lambda)
-    except ValueError as error:
-        raise BagreidError(f"--rerank: {error}") from error
-    keep = None if args.keep is None else args.keep / "neighbours"
-    return Reranker(config=config, keep=keep)
+    config = Reranking(k1=args.rerank_k1, k2=args.rerank_k2, original_weight=args.rerank_lambda)
+    return Reranker(config=config, keep=None if args.keep is None else args.keep / "neighbours")
 
 
 def _tell(args: EvaluateArgs, console: Console, evaluation: Evaluation) -> None:
@@ -230,8 +229,7 @@ def _tell(args: EvaluateArgs, console: Console, evaluation: Evaluation) -> None:
 
 
 def _of_features(args: EvaluateArgs, console: Console, world: World) -> Evaluation:
-    from bagreid.catalog import open_catalog
-    from bagreid.cli.inference import kept_in, projected
+    from bagreid.cli.inference import open_together, projected_in
     from bagreid.evaluation import evaluate_features, load_features
     from bagreid.evaluation.cooperation import on_all
 
@@ -248,11 +246,13 @@ def _of_features(args: EvaluateArgs, console: Console, world: World) -> Evaluati
     query, gallery = loaded
     root = args.root or query.root
     known = query.rows is not None and root is not None and (args.root or root.exists())
-    catalog: Catalog | None = open_catalog(root, cache=args.cache) if root and known else None
-    with kept_in(args.keep, world, always=args.checkpoint is not None) as keep:
-        if args.checkpoint is not None and keep is not None:
-            query, gallery = projected(
-                args.features[0], args.checkpoint, (query, gallery), keep, world
+    catalog: Catalog | None = None
+    if root is not None and known:
+        catalog = open_together(root, args.cache, world)
+    with ExitStack() as held:
+        if args.checkpoint is not None:
+            query, gallery = held.enter_context(
+                projected_in(args.keep, args.features[0], args.checkpoint, (query, gallery), world)
             )
         evaluation = evaluate_features(
             query,
@@ -283,7 +283,7 @@ def _of_network(args: EvaluateArgs, console: Console, world: World) -> Evaluatio
     from bagreid.evaluation.cooperation import on_all
 
     checkpoint, root = on_all(world, lambda: _checkpoint_and_root(args))
-    catalog = open_together(root, args.cache, world)
+    catalog = open_together(root, args.cache, world, test=True)
     with (
         kept_in(args.keep, world) as keep,
         network_extractor(
