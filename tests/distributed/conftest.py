@@ -15,14 +15,14 @@ from bagreid.models import ModelConfig, build_model
 
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """5 queries against 125 images, one of which is broken."""
+    """5 queries against 60 images, one of which is broken."""
     root = tmp_path_factory.mktemp("archives") / "test"
     config = SyntheticConfig(
-        people=8, images_per_folder=1, queries=5, distractors=120, shortest_edge=24
+        people=8, images_per_folder=1, queries=5, distractors=55, shortest_edge=24
     )
     write_archive(root, config, workers=1)
     catalog = open_catalog(root)
-    ref = catalog.ref(catalog.split("gallery")[77])
+    ref = catalog.ref(catalog.split("gallery")[37])
     with ref.path.open("r+b") as tar:
         tar.seek(ref.offset + 40)
         tar.write(b"\0" * (ref.size - 80))
@@ -37,7 +37,7 @@ def checkpoint(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         network = build_model(ModelConfig(backbone="resnet10t"), 40)
     config = {
         "model": {"backbone": "resnet10t"},
-        "augment": {"height": 48, "width": 24, "interpolation": "bilinear"},
+        "augment": {"height": 32, "width": 16, "interpolation": "bilinear"},
         "data": {"root": str(archive)},
     }
     content = {
@@ -53,7 +53,7 @@ def options(archive: Path, checkpoint: Path) -> list[str]:
     """What `extract` and `evaluate` are asked."""
     return [
         "--root", str(archive), "--checkpoint", str(checkpoint), "--device", "cpu",
-        "--batch-size", "4", "--workers", "0",
+        "--batch-size", "2", "--workers", "0",
     ]  # fmt: skip
 
 

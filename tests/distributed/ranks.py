@@ -13,6 +13,12 @@ from pathlib import Path
 
 import torch
 
+# loaded here, or every process would load them anew
+import bagreid.cli.evaluate
+import bagreid.cli.extract
+import bagreid.evaluation.inputs
+import bagreid.evaluation.logits
+import bagreid.evaluation.protocol  # noqa: F401
 from bagreid.cli.main import main
 
 PATIENCE = 300.0

@@ -27,7 +27,7 @@ def test_one_to_four_processes_write_the_same_json(
         path = tmp_path / f"{size}.json"
         texts = run([*command, path], size, tmp_path / "said")
         written.append(path.read_bytes())
-        assert "5 queries against 125 gallery images" in texts[0]
+        assert "5 queries against 60 gallery images" in texts[0]
         assert not any(texts[1:]), "of many processes one speaks"
     assert len(set(written)) == 1
     assert record(tmp_path / "1.json")["counts"]["broken"] == 1  # type: ignore[index]
@@ -59,7 +59,7 @@ def test_kept_features_give_the_same_on_any_number(
 def test_logits_of_extracted_embeddings(
     options: list[str], checkpoint: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
-    """Nobody extracts twice; the result is that of extracting logits, but for float32's rounding."""
+    """Nobody extracts twice; the result is that of extracting logits, up to float32."""
     wanted = tmp_path / "wanted.json"
     run(["evaluate", *options, "--feature", "logits", "--json", wanted], 1, tmp_path / "said")
     command = ["evaluate", "--features", undisturbed, "--checkpoint", checkpoint]

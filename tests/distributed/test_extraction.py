@@ -89,11 +89,11 @@ def test_many_processes_extract_what_one_does(
     texts = run(["extract", out, *options], size, tmp_path / "said")
     assert_same_features(out, undisturbed)
     assert len(list((out / "gallery").glob("features-*.npy"))) == size
-    assert "gallery: 125 × 512 in" in texts[0]
+    assert "gallery: 60 × 512 in" in texts[0]
     assert not any(texts[1:]), "of many processes one speaks"
     before = content(out)
     (said, *_) = run(["extract", out, *options], size, tmp_path / "said")
-    assert "all 125 images are done already" in said
+    assert "all 60 images are done already" in said
     assert content(out) == before
 
 
@@ -122,7 +122,7 @@ def test_one_process_that_fails_stops_all_with_one_line(
 ) -> None:
     def full_disk_of_the_second(rank: int) -> None:
         if rank == 1:
-            real, left = shards._write_all, [20_000]
+            real, left = shards._write_all, [12_000]
 
             def write(file: object, data: bytes) -> None:
                 left[0] -= len(data)
@@ -172,9 +172,9 @@ def test_another_checkpoint_or_size_of_image_is_refused(
     other["model"]["classifier.bias"] += 1
     torch.save(other, tmp_path / "other.pt")
     larger = torch.load(checkpoint, weights_only=True)
-    larger["config"]["augment"]["height"] = 64
+    larger["config"]["augment"]["height"] = 48
     torch.save(larger, tmp_path / "larger.pt")
-    for name, words in (("other.pt", "weights"), ("larger.pt", "view 48×24")):
+    for name, words in (("other.pt", "weights"), ("larger.pt", "view 32×16")):
         command = ["extract", out, *options, "--checkpoint", tmp_path / name]
         assert end(start(command, 2, tmp_path / "said")) == [2, 2]
         said = (tmp_path / "said" / "0").read_text()
@@ -215,4 +215,4 @@ def test_torchrun_with_a_process_killed_ends_and_goes_on(
     assert "going on, " in texts[0]
     assert_same_features(out, undisturbed)
     meta = orjson.loads((out / "gallery" / "meta.json").read_bytes())
-    assert sum(shard["rows"] for shard in meta["shards"]) == 125
+    assert sum(shard["rows"] for shard in meta["shards"]) == 60

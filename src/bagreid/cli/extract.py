@@ -100,7 +100,7 @@ def _extract(args: ExtractArgs, world: World) -> None:
     from bagreid.cli.inference import network_extractor, open_together, say_broken
 
     console = Console(highlight=False, quiet=not world.is_main)
-    catalog = open_together(args.root, args.cache, world)
+    catalog = open_together(args.root, args.cache, world, test=True)
     with network_extractor(
         args.checkpoint, catalog, args, keep=args.out, verb="extract", world=world
     ) as extract:

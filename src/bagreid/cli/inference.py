@@ -93,13 +93,14 @@ def _terminated_as_interrupted() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-def open_together(root: Path | str, cache: Path | None, world: World) -> Catalog:
+def open_together(root: Path, cache: Path | None, world: World, *, test: bool = False) -> Catalog:
     """Opens an archive; the first process builds the catalog where it must be built.
 
     Args:
         root: The archive.
         cache: Folder for catalogs.
         world: Who computes with whom.
+        test: Whether there must be something to test on.
 
     Returns:
         The catalog.
@@ -110,7 +111,12 @@ def open_together(root: Path | str, cache: Path | None, world: World) -> Catalog
     from bagreid.catalog import open_catalog
     from bagreid.evaluation.cooperation import of_main, on_all
 
-    of_main(world, lambda: open_catalog(root, cache=cache).check_test_protocol())
+    def look() -> None:
+        catalog = open_catalog(root, cache=cache)
+        if test:
+            catalog.check_test_protocol()
+
+    of_main(world, look)
     return on_all(world, lambda: open_catalog(root, cache=cache))
 
 
@@ -225,23 +231,24 @@ def network_extractor(
         aside.print(line)
 
 
-def projected(
+@contextmanager
+def projected_in(
+    keep: Path | None,
     folder: Path,
     checkpoint: Path,
     sides: tuple[ImageFeatures, ImageFeatures],
-    keep: Path,
     world: World,
-) -> tuple[ImageFeatures, ImageFeatures]:
-    """The logits of features that `bagreid extract` wrote.
+) -> Iterator[tuple[ImageFeatures, ImageFeatures]]:
+    """The logits of features that `bagreid extract` wrote, on disk.
 
     Args:
-        folder: Where it wrote them.
-        checkpoint: The checkpoint it ran.
+        keep: A folder for the logits; None: a temporary one.
+        folder: Where the features are.
+        checkpoint: The checkpoint they are of.
         sides: Query and gallery in that folder.
-        keep: A folder for the logits.
         world: Who computes with whom.
 
-    Returns:
+    Yields:
         Query and gallery.
 
     Raises:
@@ -265,22 +272,24 @@ def projected(
     model, _ = on_all(world, lambda: load_for_inference(checkpoint, world.device, feature="logits"))
     projection = projection_of(model)
     assert projection is not None
-    found = []
-    for side, images in zip(("query", "gallery"), sides, strict=True):
-        with progress_line(f"{side} logits", "images", shown=world.is_main) as progress:
-            found.append(
-                project_features(
-                    images,
-                    projection,
-                    weights=weights,
-                    out_dir=keep / side,
-                    source=str(checkpoint),
-                    world=world,
-                    say=said_aside(world).print,
-                    progress=progress,
+    with kept_in(keep, world, always=True) as place:
+        assert place is not None
+        found = []
+        for side, images in zip(("query", "gallery"), sides, strict=True):
+            with progress_line(f"{side} logits", "images", shown=world.is_main) as progress:
+                found.append(
+                    project_features(
+                        images,
+                        projection,
+                        weights=weights,
+                        out_dir=place / side,
+                        source=str(checkpoint),
+                        world=world,
+                        say=said_aside(world).print,
+                        progress=progress,
+                    )
                 )
-            )
-    return found[0], found[1]
+        yield found[0], found[1]
 
 
 def said_aside(world: World) -> Console:

@@ -29,7 +29,7 @@ SILENCE = 1800.0
 """Seconds without a batch of any process after which those that wait give up: one was killed
 without anybody noticing, for what ends by itself says so, and torchrun ends all after one."""
 
-_VOICE_SECONDS = 10.0
+_VOICE_SECONDS = 5.0
 
 _boards = itertools.count()
 

@@ -53,7 +53,8 @@ def seal(folder: Path, images: ImageFeatures, meta: dict[str, Any]) -> None:
         "norms": images.norms,
     }
     for name, values in facts.items():
-        assert values is not None
+        if values is None:
+            continue  # features that came without an archive have no rows
         with write_beside(folder / f"{name}.npy", flush=True) as file:
             np.save(file, values)
     count, dim = images.features.shape
@@ -115,10 +116,10 @@ def open_features(folder: Path) -> ImageFeatures:
         features, norms = _shards(folder, meta), None
         if meta["schema"] == SCHEMA:
             norms = _load(folder / "norms.npy")
-        rows, pids, camids = (_load(folder / f"{name}.npy") for name in ("rows", "pids", "camids"))
-        lengths = {len(rows), len(pids), len(camids), features.shape[0]}
-        if norms is not None:
-            lengths.add(len(norms))
+        pids, camids = (_load(folder / f"{name}.npy") for name in ("pids", "camids"))
+        rows = None if meta["root"] is None else _load(folder / "rows.npy")
+        lengths = {len(facts) for facts in (pids, camids, rows, norms) if facts is not None}
+        lengths.add(features.shape[0])
         if lengths != {meta["count"]}:
             raise BagreidError("holds files of different lengths", path=folder, remedy=_AGAIN)
         return ImageFeatures(
