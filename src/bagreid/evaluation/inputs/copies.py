@@ -83,14 +83,17 @@ class Copy:
         Raises:
             BagreidError: When the disk is full.
         """
-        if not isinstance(values, bytes):
-            values = np.ascontiguousarray(values, dtype=self._dtype).tobytes()
+        data: bytes | memoryview
+        if isinstance(values, bytes):
+            data = values
+        else:
+            data = np.ascontiguousarray(values, dtype=self._dtype).reshape(-1).view(np.uint8).data
         if self._memory is not None:
-            self._memory += values
+            self._memory += data
             return
         assert self._file is not None
         try:
-            self._file.write(values)
+            self._file.write(data)
         except OSError as error:
             raise self._unwritable(error) from error
 
@@ -126,7 +129,7 @@ def in_row_order(values: npt.NDArray[Any], cache: Path | None) -> tuple[FloatArr
     if values.flags.c_contiguous:
         return values, 0
     copy = Copy((values.shape[0], values.shape[1]), values.dtype, cache)
-    step = max(1, 2**25 // (values.shape[1] * values.dtype.itemsize))
+    step = max(1, 2**24 // (values.shape[1] * values.dtype.itemsize))
     for start in range(0, len(values), step):
         copy.append(values[start : start + step])
     return copy.array(), copy.on_disk
