@@ -36,6 +36,9 @@ from bagreid.models.projection import logit_factor
 MOST_TIME = 1.2
 """How much longer than the embeddings' the ranking of logits may take."""
 
+LIKENESS = 0.33
+"""How much of its query a match holds, beside 0.6 of its own: some matches are first, most not."""
+
 _VIEWS = 2
 
 
@@ -80,7 +83,7 @@ def make_problem(args: Args, seed: int = 0) -> Problem:
 
     def images(count: int) -> Tensor:
         look = 0.6 * torch.randn(count, args.dim, generator=generator)
-        look[: args.queries] += 0.15 * person[:count]
+        look[: args.queries] += LIKENESS * person[:count]
         return torch.relu(_VIEWS * (middle + 0.5 * look))
 
     classifier = nn.Linear(args.dim, args.classes)
