@@ -37,6 +37,7 @@ class ImageFeatures:
         norms: ``(N,)`` float64, the lengths of the features before they were normalised; None where
             they are not known.
         kind: What the features are; None where that is not known.
+        path: Where they were read from; None where they came from no file.
     """
 
     features: Features | FeatureSource
@@ -48,6 +49,7 @@ class ImageFeatures:
     root: Path | None = None
     norms: FloatArray | None = None
     kind: Kind | None = None
+    path: Path | None = None
 
     def broken_places(self) -> IntArray:
         """``(n,)`` int64, where among the features those of `broken` stand."""

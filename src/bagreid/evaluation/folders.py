@@ -131,6 +131,7 @@ def open_features(folder: Path) -> ImageFeatures:
             root=None if meta["root"] is None else Path(meta["root"]),
             norms=norms,
             kind=meta.get("kind"),
+            path=folder,
         )
     except (KeyError, TypeError) as error:
         raise BagreidError(

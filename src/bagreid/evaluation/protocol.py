@@ -11,12 +11,13 @@ import numpy as np
 import torch
 
 from bagreid.catalog import Catalog
-from bagreid.contracts import Convention, IntArray
+from bagreid.contracts import BagreidError, Convention, IntArray
 from bagreid.data.quarantine import MOST_BROKEN, too_many
 from bagreid.evaluation.features import ImageFeatures
 from bagreid.evaluation.ranking import RankingResult, evaluate_ranking
 from bagreid.evaluation.reranking import Reranker, Stage, silent
-from bagreid.evaluation.results import evaluation_record
+from bagreid.evaluation.results import evaluation_record, namer
+from bagreid.evaluation.scores import UnfitFeaturesError
 from bagreid.world import World
 
 Extract = Callable[[IntArray | range], ImageFeatures]
@@ -152,8 +153,11 @@ def evaluate_features(
         device=device,
         world=world,
     )
-    with stage("ranking") as progress:
-        result = rank(progress=progress)
+    try:
+        with stage("ranking") as progress:
+            result = rank(progress=progress)
+    except UnfitFeaturesError as error:
+        raise _named(error, query if error.side == "query" else gallery, catalog) from error
     before = None
     if reranker is not None:
         before, result = result, rank(reranker=replace(reranker, stage=stage))
@@ -163,6 +167,24 @@ def evaluate_features(
         record["reranking"] = {**asdict(reranker.config), "before": _totals(before)}
     broken = query.broken + gallery.broken
     return Evaluation(result=result, record=record, broken=broken, before=before)
+
+
+def _named(
+    error: UnfitFeaturesError, images: ImageFeatures, catalog: Catalog | None
+) -> BagreidError:
+    """The same error with the names of the images and the file of their features."""
+    if not error.rows:
+        return error
+    name = namer(images, error.side, catalog)
+    known = images.names is not None or catalog is not None
+    shown = [f"{row} ({name(row)})" if known else str(row) for row in error.rows[:5]]
+    more = f" and {len(error.rows) - 5} more of this block" if len(error.rows) > 5 else ""
+    return BagreidError(
+        error.message,
+        path=images.path,
+        position=f"row {', '.join(shown)}{more}",
+        remedy=error.remedy,
+    )
 
 
 def _totals(result: RankingResult) -> dict[str, Any]:

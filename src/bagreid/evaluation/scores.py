@@ -26,6 +26,18 @@ PAIRS_AT_ONCE = 64
 """Pairs of one batch: small enough for the cache, many enough to hide the cost of a step."""
 
 
+class UnfitFeaturesError(BagreidError):
+    """Features of some images cannot be ranked.
+
+    Attributes:
+        side: ``query`` or ``gallery``; empty where another process found them.
+        rows: Their rows, as far as they are known.
+    """
+
+    side: str = ""
+    rows: tuple[int, ...] = ()
+
+
 class FeatureTable:
     """One side's features, read block by block, never as a whole.
 
@@ -82,10 +94,11 @@ class FeatureTable:
             self._refuse(block, (~good).nonzero()[:, 0], start + self._first)
 
     def _refuse(self, block: Tensor, rows: Tensor, start: int) -> None:
-        shown = ", ".join(str(start + int(row)) for row in rows[:10])
+        numbers = tuple(start + int(row) for row in rows)
+        shown = ", ".join(map(str, numbers[:10]))
         more = f" and {len(rows) - 10} more of this block" if len(rows) > 10 else ""
         finite = bool(torch.isfinite(block[rows]).all())
-        raise BagreidError(
+        error = UnfitFeaturesError(
             f"the {self.name} features of {len(rows)} images "
             + ("are too large to rank" if finite else "hold NaN or infinity"),
             position=f"row {shown}{more}",
@@ -93,6 +106,8 @@ class FeatureTable:
             if finite
             else "Extract these images again; bagreid extract scores broken ones last by itself",
         )
+        error.side, error.rows = self.name, numbers
+        raise error
 
 
 @contextmanager

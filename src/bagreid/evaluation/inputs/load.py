@@ -210,7 +210,13 @@ def _joined(query: Table, gallery: Table, ignore_cameras: bool) -> LoadedFeature
 
 
 def _images(table: Table, pids: IntArray, camids: IntArray) -> ImageFeatures:
-    return ImageFeatures(features=table.features, pids=pids, camids=camids, names=names_of(table))
+    return ImageFeatures(
+        features=table.features,
+        pids=pids,
+        camids=camids,
+        names=names_of(table),
+        path=table.path,
+    )
 
 
 def _facts(query: Table, gallery: Table, seen_query: Survey, seen_gallery: Survey) -> InputFacts:

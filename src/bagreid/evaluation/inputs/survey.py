@@ -16,8 +16,9 @@ import numpy.typing as npt
 from bagreid.contracts import BagreidError, FloatArray, IntArray, printable
 from bagreid.evaluation.inputs.columns import Table
 
-LARGEST_NORM = 1e18
-"""Beyond it, inner products leave the range of float32, in which most of a ranking is computed."""
+LARGEST_NORM = 0.99e18
+"""Beyond it, inner products leave the range of float32, in which most of a ranking is computed; a
+little below what the ranking itself refuses, which knows no names."""
 
 _BLOCK = 2**22
 _SHOWN = 5
