@@ -42,9 +42,9 @@ class Problem:
     gallery: int | None = None
 
     def features(self) -> tuple[Array, Array]:
-        """Query and gallery, memory-mapped."""
+        """Query and gallery, memory-mapped; writable, as torch wants them, but never written to."""
         query, gallery = (
-            np.load(self.folder / f"{side}.npy", mmap_mode="r") for side in ("query", "gallery")
+            np.load(self.folder / f"{side}.npy", mmap_mode="c") for side in ("query", "gallery")
         )
         return query[: self.queries], gallery[: self.gallery]
 
