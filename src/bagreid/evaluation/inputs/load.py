@@ -110,14 +110,14 @@ def load_features(
 
     Example:
         >>> import tempfile
-        >>> folder = Path(tempfile.mkdtemp())
-        >>> np.savez(
-        ...     folder / "mine.npz",
+        >>> arrays = dict(
         ...     query_feature=np.eye(2, 8), query_pid=["ann", "bob"], query_camid=[1, 1],
         ...     gallery_feature=np.eye(3, 8), gallery_pid=["ann", "bob", "cy"],
         ...     gallery_camid=[2, 2, 2],
         ... )
-        >>> query, gallery = load_features(folder / "mine.npz")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(f"{folder}/mine.npz", **arrays)
+        ...     query, gallery = load_features(f"{folder}/mine.npz")
         >>> gallery.features.shape, gallery.pids.tolist()
         ((3, 8), [0, 1, 2])
     """
