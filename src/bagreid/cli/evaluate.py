@@ -46,6 +46,12 @@ MEANING = {
     "standard": "shares of the queries with a match, step average precision",
 }
 
+TIES = {
+    "pessimistic": "they count as ahead",
+    "optimistic": "they count as behind",
+    "mean": "every order of them counts as likely",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateArgs:
@@ -96,6 +102,10 @@ class EvaluateArgs:
 
     rerank_lambda: float = 0.3
     """Beside --rerank: the share of the original distance in the final one, 0 to 1."""
+
+    ties: Literal["pessimistic", "optimistic", "mean"] = "pessimistic"
+    """Where a match stands among wrong answers that score exactly the same: behind them, ahead of
+    them, or anywhere, each order as likely (all shares are then expectations)."""
 
     json: Path | None = None
     """Also write everything, the ranked lists included, to this file."""
@@ -216,7 +226,7 @@ def _tell(args: EvaluateArgs, console: Console, evaluation: Evaluation) -> None:
             f"λ = {args.rerank_lambda:g}), which look at all queries and the whole gallery:",
             soft_wrap=True,
         )
-        _print_ties(console, evaluation.result.counts.ties)
+        _print_ties(console, evaluation.result)
         _print_shares(console, evaluation.result)
     if (caution := evaluation.caution()) is not None:
         console.print(f"[yellow]{caution}[/]", soft_wrap=True)
@@ -259,6 +269,7 @@ def _of_features(args: EvaluateArgs, console: Console, world: World) -> Evaluati
             gallery,
             method=args.method or args.features[0].stem,
             convention=args.convention,
+            ties=args.ties,
             catalog=catalog,
             ignore_cameras=args.ignore_cameras,
             device=world.device,
@@ -295,6 +306,8 @@ def _of_network(args: EvaluateArgs, console: Console, world: World) -> Evaluatio
             catalog,
             method=args.method or _name_of(args, checkpoint),
             convention=args.convention,
+            ties=args.ties,
+            device=world.device,
             world=world,
             reranker=_reranker(args),
             stage=_stages(world),
@@ -344,13 +357,16 @@ def print_result(console: Console, result: RankingResult, *, ignored_cameras: bo
             f"{counts.queries_lost_to_cameras:,} of them would have one, but by their own camera.",
             soft_wrap=True,
         )
-    _print_ties(console, counts.ties)
+    _print_ties(console, result)
     _print_shares(console, result)
 
 
-def _print_ties(console: Console, ties: int) -> None:
-    if ties:
-        console.print(f"{ties:,} wrong answers score exactly as a match does; they count as ahead.")
+def _print_ties(console: Console, result: RankingResult) -> None:
+    if result.counts.ties:
+        console.print(
+            f"{result.counts.ties:,} wrong answers score exactly as a match does; "
+            f"{TIES[result.ties]}."
+        )
 
 
 def _print_shares(console: Console, result: RankingResult) -> None:

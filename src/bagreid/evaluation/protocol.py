@@ -18,6 +18,7 @@ from bagreid.evaluation.ranking import RankingResult, evaluate_ranking
 from bagreid.evaluation.reranking import Reranker, Stage, silent
 from bagreid.evaluation.results import evaluation_record, namer
 from bagreid.evaluation.scores import UnfitFeaturesError
+from bagreid.evaluation.toplist import Ties
 from bagreid.world import World
 
 Extract = Callable[[IntArray | range], ImageFeatures]
@@ -59,6 +60,7 @@ def evaluate_catalog(
     *,
     method: str,
     convention: Convention = "sysu30k",
+    ties: Ties = "pessimistic",
     device: torch.device | None = None,
     world: World | None = None,
     reranker: Reranker | None = None,
@@ -71,6 +73,7 @@ def evaluate_catalog(
         catalog: The archive.
         method: What to call the method.
         convention: What shares are of, and which average precision.
+        ties: Where a match stands among wrong answers that score the same.
         device: Where to rank; None: where the features are.
         world: The processes that share the gallery, each of which has all features; None: this one.
         reranker: Re-ranks by k-reciprocal neighbours; the plain result is kept beside it.
@@ -94,6 +97,7 @@ def evaluate_catalog(
         gallery,
         method=method,
         convention=convention,
+        ties=ties,
         catalog=catalog,
         device=device,
         world=world,
@@ -108,6 +112,7 @@ def evaluate_features(
     *,
     method: str,
     convention: Convention = "sysu30k",
+    ties: Ties = "pessimistic",
     catalog: Catalog | None = None,
     ignore_cameras: bool = False,
     device: torch.device | None = None,
@@ -122,6 +127,7 @@ def evaluate_features(
         gallery: The images to rank.
         method: What to call the method.
         convention: What shares are of, and which average precision.
+        ties: Where a match stands among wrong answers that score the same.
         catalog: The archive, for the names of its images.
         ignore_cameras: Keep pairs of the same identity and camera, which otherwise are left out;
             the record says so.
@@ -148,6 +154,7 @@ def evaluate_features(
         gallery.pids,
         gallery_camids,
         convention=convention,
+        ties=ties,
         query_broken=query.broken_places(),
         gallery_broken=gallery.broken_places(),
         device=device,

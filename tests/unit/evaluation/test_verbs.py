@@ -126,3 +126,19 @@ def test_bad_input_is_one_line_and_exits_2(
         assert main(["evaluate", *arguments, "--json", str(tmp_path / "out.json")]) == 2
         assert len(capsys.readouterr().err.strip().splitlines()) == 1
     assert not (tmp_path / "out.json").exists()
+
+
+def test_ties_are_ranked_as_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One match and one wrong answer of the same score: it is second, first, or either."""
+    path, shares = tmp_path / "tie.npz", {}
+    same = np.eye(1, 4, dtype=np.float32).repeat(2, axis=0)
+    np.savez(
+        path, query_feature=same[:1], query_pid=[1], query_camid=[1],
+        gallery_feature=same, gallery_pid=[2, 1], gallery_camid=[2, 2],
+    )  # fmt: skip
+    for ties in ("pessimistic", "optimistic", "mean"):
+        json = tmp_path / f"{ties}.json"
+        assert main(["evaluate", "--features", str(path), "--ties", ties, "--json", str(json)]) == 0
+        shares[ties] = read(json)["cmc"][0]
+        assert "1 wrong answers score exactly as a match does" in capsys.readouterr().out
+    assert shares == {"pessimistic": 0.0, "optimistic": 1.0, "mean": 0.5}
