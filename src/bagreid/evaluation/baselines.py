@@ -26,6 +26,9 @@ BINS = (16, 4, 4)
 MARGIN = 1 / 6
 """Share of the width left out on each side: people stand in the middle, background beside them."""
 
+AT_ONCE = 64
+"""Images read at a time."""
+
 _BITS = 5
 
 
@@ -56,14 +59,15 @@ def histogram_features(
     features = np.zeros((len(rows), STRIPES * int(np.prod(BINS))), np.float32)
     broken = []
     quarantine = known.known if known is not None else frozenset()
-    for place, row in enumerate(rows.tolist()):
-        image = decode_whole(catalog, row, quarantine)
-        if image is None:
-            broken.append(row)
-        else:
-            features[place] = striped_histogram(image.numpy())
-        if progress is not None and (place + 1) % 64 == 0:
-            progress(place + 1, len(rows))
+    for start in range(0, len(rows), AT_ONCE):
+        some = rows[start : start + AT_ONCE].tolist()
+        for place, image in enumerate(decode_whole(catalog, some, quarantine), start):
+            if image is None:
+                broken.append(int(rows[place]))
+            else:
+                features[place] = striped_histogram(image.numpy())
+        if progress is not None:
+            progress(start + len(some), len(rows))
     if known is not None:
         known.add(broken)
     return images_of(catalog, rows, features, broken)
