@@ -49,8 +49,17 @@ def write_beside(
         raise
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Writes plain values and NumPy numbers as JSON; NaN and infinity become null."""
+def write_json(path: Path, value: Any, *, flush: bool = False) -> None:
+    """Writes plain values and NumPy numbers as JSON; NaN and infinity become null.
+
+    Args:
+        path: The file that is complete afterwards, or untouched.
+        value: What to write.
+        flush: Wait until the bytes are on the disk before the rename.
+
+    Raises:
+        BagreidError: When the file cannot be written.
+    """
     options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
-    with write_beside(path) as file:
+    with write_beside(path, flush=flush) as file:
         file.write(orjson.dumps(value, option=options))

@@ -10,7 +10,7 @@ import itertools
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -129,8 +129,9 @@ class Board:
         if self._store is None:
             self._show(self._mine)
             return
-        self._show(int(self._store.add("done", images)))
-        self._check()
+        with _store_is_there():
+            self._show(int(self._store.add("done", images)))
+            self._check()
 
     def _show(self, done: int) -> None:
         if self._progress is not None:
@@ -157,17 +158,23 @@ class Board:
             self._tell(error)
             raise
         if self._store is not None:
-            self._store.add("finished", 1)
-            self._wait()
+            with _store_is_there():
+                self._store.add("finished", 1)
+                self._wait()
 
     def _tell(self, error: BaseException) -> None:
         """Tells the others why this process stops, if that was not another's failure."""
         if self._store is None or isinstance(error, FailedElsewhereError):
             return
-        known = isinstance(error, BagreidError)
-        why = str(error) if known else f"{type(error).__name__}: {error}".strip(": ")
-        self._store.set(f"why/{self._world.rank}", why)
-        self._store.add("failed", 1)
+        if isinstance(error, BagreidError):
+            why = str(error)
+        elif isinstance(error, KeyboardInterrupt):
+            why = "it was interrupted; the same command goes on from the last whole batch"
+        else:
+            why = f"{type(error).__name__}: {error}"
+        with suppress(RuntimeError):  # the store may have gone with the first process
+            self._store.set(f"why/{self._world.rank}", why)
+            self._store.add("failed", 1)
 
     def _wait(self) -> None:
         before, since = -1, time.monotonic()
@@ -186,6 +193,15 @@ class Board:
                     remedy="Start the same command again: it goes on from the last whole batch",
                 )
             time.sleep(LOOK_EVERY)
+
+
+@contextmanager
+def _store_is_there() -> Iterator[None]:
+    """Where torchrun keeps no store the first process does, and takes it along when it goes."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise FailedElsewhereError("the first process is gone") from error
 
 
 @contextmanager

@@ -66,7 +66,7 @@ def seal(folder: Path, images: ImageFeatures, meta: dict[str, Any]) -> None:
         "kind": images.kind,
         "broken": list(images.broken),
     }
-    write_json(folder / META, own | meta)
+    write_json(folder / META, own | meta, flush=True)
 
 
 def read_meta(folder: Path) -> dict[str, Any]:

@@ -214,7 +214,7 @@ def _write_plan(folder: Path, task: Task, pieces: list[Piece], processes: int) -
         "batch": task.batch,
         "pieces": [[piece.start, piece.stop, piece.rank] for piece in pieces],
     }
-    write_json(folder / _PLAN, plan)
+    write_json(folder / _PLAN, plan, flush=True)
 
 
 def _write_piece(folder: Path, piece: Piece, task: Task, produce: Produce, board: Board) -> None:
