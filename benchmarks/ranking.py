@@ -34,9 +34,6 @@ FULL = 479_730
 """Gallery images of SYSU-30k."""
 
 FAST_REID = "fast-reid, Cython"
-ONCE = ("torchreid",)
-"""Contenders of the first round only."""
-
 _CHUNK = 1 << 14
 _BF16 = {"avx512_bf16", "amx_bf16"}
 
@@ -54,7 +51,7 @@ class Args:
     dim: int = 2048
     """Length of a feature."""
     repeats: int = 3
-    """Rounds; each times every contender once, but torchreid, which takes minutes."""
+    """Rounds; each times every contender once."""
     rank1: float = 0.27
     """How hard the ranking is: about this share of queries finds its match first."""
     work_dir: Path = Path("work_dirs/ranking")
@@ -202,10 +199,9 @@ def main() -> int:
         for start in range(0, len(side), _CHUNK):
             side[start : start + _CHUNK].sum()
     with stands(problem) as there:
-        for number in range(args.repeats):
+        for _ in range(args.repeats):
             for stand in there:
-                if number == 0 or stand.name not in ONCE:
-                    stand.turn()
+                stand.turn()
     console.print(f"{args.queries:,} queries x {args.gallery:,} images x {args.dim:,} dimensions")
     show(console, there)
     reached, held = figures(there), limits()
