@@ -17,7 +17,7 @@ import pytest
 import torch
 from ranks import PATIENCE, end, free_port, journalled, run, start, wait_for_batches
 
-from bagreid.evaluation import open_features, shards
+from bagreid.evaluation import cooperation, open_features, shards
 from bagreid.evaluation.sources import as_source
 
 SIDES = ("query", "gallery")
@@ -81,7 +81,7 @@ def test_a_polite_stop_says_how_to_go_on(
     assert content(out) == content(undisturbed)
 
 
-@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("size", [3])
 def test_many_processes_extract_what_one_does(
     options: list[str], undisturbed: Path, tmp_path: Path, size: int
 ) -> None:
@@ -157,6 +157,36 @@ def test_a_bug_in_one_process_reaches_all(options: list[str], tmp_path: Path) ->
     assert codes[:2] == [2, 2]
     assert codes[2] not in (0, None)
     assert "process 2 of 3 stopped: ZeroDivisionError" in (tmp_path / "said" / "0").read_text()
+
+
+def test_a_process_that_vanished_is_given_up(
+    options: list[str], undisturbed: Path, tmp_path: Path
+) -> None:
+    """Without torchrun nobody tells the others; they stop when they have long heard nothing."""
+
+    def impatient_and_the_second_slow(rank: int) -> None:
+        cooperation.SILENCE = 1.0
+        cooperation._VOICE_SECONDS = 0.2
+        if rank == 1:
+            real = shards._write_all
+
+            def write(file: object, data: bytes) -> None:
+                time.sleep(0.1)
+                real(file, data)  # type: ignore[arg-type]
+
+            shards._write_all = write  # type: ignore[assignment]
+
+    out = tmp_path / "out"
+    processes = start(
+        ["extract", out, *options], 2, tmp_path / "said", impatient_and_the_second_slow
+    )
+    assert wait_for_batches(out, 10, processes[1].is_alive)
+    processes[1].kill()
+    assert end(processes) == [2, -signal.SIGKILL]
+    said = (tmp_path / "said" / "0").read_text()
+    assert "nothing was heard of 1 of 2 processes" in said
+    run(["extract", out, *options], 2, tmp_path / "said")
+    assert_same_features(out, undisturbed)
 
 
 def test_another_checkpoint_or_size_of_image_is_refused(
