@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -201,21 +202,31 @@ class Bfloat16Screen:
         return bfloat16_error(self._norms, gallery, self.centre_Q, self.dim)
 
     def is_sound(self) -> bool:
-        """Whether products of this shape are summed in float32 here, as the bound supposes.
+        """Whether products of this shape are summed in float32 here, as the bound supposes."""
+        queries, width = self._query_QE.shape
+        where = self._query_QE.device
+        return _sums_in_float32(queries, len(self._block_bE), width, where, torch.get_num_threads())
 
-        Of whole numbers below 64 every sum in float32 is exact, in whatever order; a sum that is
-        kept in bfloat16 on the way is not. The block is overwritten.
-        """
-        query_QE, block_bE = self._query_QE.clone(), self._block_bE.clone()
-        for pattern, factor in ((self._query_QE, 31), (self._block_bE, 37)):
-            line, column = (torch.arange(n, device=pattern.device) for n in pattern.shape)
-            pattern.copy_((line[:, None] * factor + column * column * 17) % 127 - 63)
-        torch.mm(self._query_QE, self._block_bE.T, out=self._out_Qb)
-        few = self._query_QE[:16].double() @ self._block_bE.double().T
-        off = (self._out_Qb[:16].double() - few).abs()
-        self._query_QE.copy_(query_QE)
-        self._block_bE.copy_(block_bE)
-        return bool((off <= few.abs() * 2.0**-8).all())
+
+@cache
+def _sums_in_float32(
+    queries: int, size: int, width: int, device: torch.device, _threads: int
+) -> bool:
+    """Tries a product of bfloat16 matrices of some shape.
+
+    Of small whole numbers every sum in float32 is exact, in whatever order; a sum that is kept in
+    bfloat16 on the way is not.
+    """
+
+    def pattern(count: int, factor: int) -> Tensor:
+        line = torch.arange(count, device=device, dtype=torch.float32) * factor % 63 - 31
+        column = torch.arange(width, device=device, dtype=torch.float32) ** 2 % 61 - 30
+        return (line[:, None] + column).bfloat16()
+
+    query_QE, block_bE = pattern(queries, 31), pattern(size, 37)
+    product = (query_QE @ block_bE.T)[:16].double()
+    exact = query_QE[:16].double() @ block_bE.T.double()
+    return bool(((product - exact).abs() <= exact.abs() * 2.0**-8).all())
 
 
 def ordered(values: Tensor) -> Tensor:
