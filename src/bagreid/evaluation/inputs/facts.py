@@ -18,6 +18,8 @@ class InputFacts:
         zero_gallery: Gallery images whose features are all zero.
         repeated_queries: Queries with the name or the features of an earlier one.
         shared_names: Names that stand among the queries and in the gallery.
+        named_identities: Identities that are names rather than numbers.
+        named_cameras: Cameras that are names rather than numbers.
         unread: Arrays or columns that mean nothing here.
         copied_bytes: Bytes of copies on disk, which vanish with the program.
     """
@@ -27,6 +29,8 @@ class InputFacts:
     zero_gallery: int = 0
     repeated_queries: int = 0
     shared_names: int = 0
+    named_identities: int = 0
+    named_cameras: int = 0
     unread: tuple[str, ...] = ()
     copied_bytes: int = 0
 
@@ -48,6 +52,12 @@ class InputFacts:
                 f"{self.shared_names:,} images stand among the queries and in the gallery under "
                 "one name: unless their camera leaves them out, they find themselves."
             )
+        if self.named_identities:
+            notes.append(
+                f"Identities are {self.named_identities:,} names: nobody is junk or a distractor."
+            )
+        if self.named_cameras:
+            notes.append(f"Cameras are {self.named_cameras:,} names.")
         if self.unread:
             notes.append(f"Not read: {', '.join(map(printable, self.unread[:8]))}.")
         if self.copied_bytes:

@@ -6,7 +6,7 @@ Shape letters: Q queries, G gallery images, D features.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -200,10 +200,15 @@ def _joined(query: Table, gallery: Table, ignore_cameras: bool) -> LoadedFeature
     relations = relate(pids.query, camids.query, pids.gallery, gallery_camid)
     demand_a_match(relations, camids.query, camids.label, query.path)
     surveys = (survey_features(query, repeats=True), survey_features(gallery, repeats=False))
+    facts = replace(
+        _facts(query, gallery, *surveys),
+        named_identities=len(pids.texts or ()),
+        named_cameras=len(camids.texts or ()),
+    )
     return LoadedFeatures(
         query=_images(query, pids.query, camids.query),
         gallery=_images(gallery, pids.gallery, camids.gallery),
-        facts=_facts(query, gallery, *surveys),
+        facts=facts,
         identities=pids.texts,
         cameras=camids.texts,
     )

@@ -15,6 +15,10 @@ from bagreid.contracts import DISTRACTOR_PID, JUNK_PID, BagreidError, IntArray, 
 from bagreid.evaluation.inputs.columns import Column
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
+_HALF_NUMBER = re.compile(r"[+-]?[0-9]+\.[0-9]*", re.ASCII)
+_MISSING = {"nan", "NaN", "None", "null", "<NA>"}
+"""How tables spell what is missing. With `_HALF_NUMBER`, what a column of numbers turns into on
+its way through floating point: as names, 1.0 and 1 would be two people and -1.0 no junk."""
 _SPECIAL = {str(JUNK_PID), str(DISTRACTOR_PID)}
 Check = Callable[[IntArray, Column], None]
 
@@ -101,14 +105,7 @@ def _number(query: Column, gallery: Column) -> Numbered:
                 position=column.key,
                 remedy="Spell both sides alike",
             )
-        if "" in column.values:
-            row = column.values.index("")
-            raise BagreidError(
-                "is empty",
-                path=column.path,
-                position=column.place(row),
-                remedy="Every image needs an identity and a camera",
-            )
+        _check_names(column.values, column)
     texts, number = np.unique(np.array([*query.values, *gallery.values]), return_inverse=True)
     number = number.astype(np.int64)
     return Numbered(number[: len(query)], number[len(query) :], tuple(texts.tolist()))
@@ -121,6 +118,18 @@ def _numbers(column: Column) -> IntArray | None:
     if not all(map(_NUMBER.fullmatch, column.values)):
         return None
     return np.array([int(text) for text in column.values], dtype=np.int64)
+
+
+def _check_names(names: tuple[str, ...], column: Column) -> None:
+    for row, name in enumerate(names):
+        if name and name not in _MISSING and not _HALF_NUMBER.fullmatch(name):
+            continue
+        raise BagreidError(
+            f"holds {name}, which is neither a whole number nor a name" if name else "is empty",
+            path=column.path,
+            position=column.place(row),
+            remedy="Every image needs an identity and a camera, as whole numbers or names",
+        )
 
 
 def _check_negative(pids: IntArray, column: Column) -> None:

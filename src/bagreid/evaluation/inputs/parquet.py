@@ -79,6 +79,9 @@ def read_parquet(path: Path, cache: Path | None, side: Side | None = None) -> li
             )
         unread = tuple(sorted(set(names) - set(meaning.values()) - set(wanted)))
         members: Members = {side: None} if side is not None else _split(file, path)
+        if side is not None and "split" in names:
+            _demand_split(side, _labels(file, "split", path))
+            unread = tuple(name for name in unread if name != "split")
         columns = {
             key: _labels(file, name, path) for key, name in meaning.items() if key != "feature"
         }
@@ -117,6 +120,18 @@ def _split(file: pq.ParquetFile, path: Path) -> Members:
                 f"holds no row of the split {side}", path=path, remedy="There must be at least one"
             )
     return {"query": query, "gallery": gallery}
+
+
+def _demand_split(side: Side, split: Column) -> None:
+    others = [row for row, value in enumerate(split.values) if value != side]
+    if others:
+        raise BagreidError(
+            f"{len(others):,} rows of the {side} file are of the split "
+            f"{str(split.values[others[0]])!r}",
+            path=split.path,
+            position=split.place(others[0]),
+            remedy=f"Leave out what is not {side}, or give one file of both sides",
+        )
 
 
 def _taken(column: Column, rows: npt.NDArray[np.bool_] | None) -> Column:

@@ -115,10 +115,11 @@ def parquet(**columns: Any) -> Make:
         for side in ("query", "gallery"):
             sheet = table(good, side)
             for key, value in columns.items() if side == "gallery" else ():
-                place = sheet.column_names.index(key)
-                sheet = sheet.remove_column(place)
+                if key in sheet.column_names:
+                    sheet = sheet.drop_columns([key])
                 if value is not None:
-                    sheet = sheet.append_column(key, value(good) if callable(value) else value)
+                    column = value(good) if callable(value) else pa.array(value)
+                    sheet = sheet.append_column(key, column)
             pq.write_table(sheet, folder / f"{side}.parquet")
         return [folder]
 
@@ -401,6 +402,17 @@ CASES: dict[str, tuple[Make, tuple[str, ...]]] = {
         changed(query_pid=np.array(["a"] * 11 + [""]), gallery_pid=np.array(["a"] * 90)),
         ("query_pid, row 11: is empty",),
     ),
+    "numbers that were floats": (
+        changed(
+            query_pid=lambda x: x.astype(float).astype(str),
+            gallery_pid=lambda x: x.astype(float).astype(str),
+        ),
+        ("mine.npz, query_pid, row 0: holds 1.0, which is neither a whole number nor a name",),
+    ),
+    "missing identities": (
+        changed(query_pid=np.array(["ann"] * 11 + ["nan"]), gallery_pid=np.array(["ann"] * 90)),
+        ("query_pid, row 11: holds nan",),
+    ),
     "numbers against names": (
         changed(gallery_pid=np.array(["ann"] * 90)),
         ("mine.npz, query_pid: holds whole numbers, where", "Spell both sides alike"),
@@ -497,6 +509,10 @@ CASES: dict[str, tuple[Make, tuple[str, ...]]] = {
             )
         ),
         ("mine.parquet, split, row 1: 51 rows are of the split 'train'",),
+    ),
+    "another side's rows": (
+        parquet(split=["gallery"] * 89 + ["query"]),
+        ("gallery.parquet, split, row 89: 1 rows of the gallery file are of the split 'query'",),
     ),
     "no query": (
         joint(

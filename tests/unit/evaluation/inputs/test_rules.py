@@ -83,6 +83,10 @@ def test_names_as_identities_and_cameras(tmp_path: Path) -> None:
     evaluation = judged(loaded)
     assert evaluation.result.counts.matches == by_number.result.counts.matches
     assert evaluation.result.counts.junk == 0
+    people_named = len({*arrays["query_pid"], *arrays["gallery_pid"]})
+    said = f"Identities are {people_named} names: nobody is junk or a distractor."
+    assert loaded.facts.notes()[0] == said
+    assert loaded.facts.named_cameras == len(set(arrays["gallery_camid"]))
     record = evaluation.record
     first = record["queries"][0]
     assert record["identities"][str(first["pid"])] == "p1"
