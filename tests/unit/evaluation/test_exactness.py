@@ -157,7 +157,7 @@ def test_stored_types(dtype: str) -> None:
     assert [row[0] for row in expected["top"]] == [
         row[0] if row else -1 for row in slow_ranks(twin)[1]
     ]
-    shards = ShardedSource([ArraySource(part) for part in gallery.split([100, 37, 763])])
+    shards = ShardedSource([ArraySource(part) for part in torch.split(gallery, [100, 37, 763])])
     for feature in (gallery, shards):
         again = evaluate_ranking(
             **{**whole, "gallery_feature": feature},
