@@ -38,6 +38,8 @@ def test_record_of_an_archive(damaged: Catalog, tmp_path: Path) -> None:
     write_evaluation(tested.record, path)
     record = orjson.loads(path.read_bytes())
     gallery = damaged.split("gallery")
+    assert record["cmc_interval"] == tested.result.cmc_interval.tolist()
+    assert [query["wrong_answers"] for query in record["queries"]] == [18] * 5
     assert record["counts"]["broken"] == 1
     assert record["broken"] == [damaged.name(gallery[7])]
     assert record["root"] == str(damaged.root)

@@ -12,6 +12,7 @@ import pytest
 
 from bagreid.cli.main import main
 from bagreid.contracts import BagreidError
+from bagreid.evaluation.statistics import wilson_interval
 from bagreid.report import write_report
 
 from .fabricate import edit, make_demo, make_run
@@ -113,6 +114,28 @@ def test_a_single_run_stands_alone(run: Path) -> None:
     assert "87.5" in page.text
     assert "Against" not in page.text
     assert "resnet10t" in page.text
+
+
+def test_a_run_shows_its_curves_with_intervals(run: Path) -> None:
+    page = Page(write_report(run).path)
+    for name in ("cmc", "needle", "first-ranks"):
+        assert name in page.ids
+    assert "Needle curve of DGL" in page.text
+    assert "The right end is the test: 24 wrong answers." in page.text
+    assert page.source.count("<polygon") == 4  # the CMC's band and three of the needle curve
+    written = json.loads((run / "evaluation.json").read_text())
+    hits = round(written["cmc"][4] * 15)
+    low, high = wilson_interval(hits, 15)
+    assert f"{100 * low:.1f}\u2013{100 * high:.1f}" in page.text
+
+
+def test_a_run_without_a_needle_curve_says_why(run: Path) -> None:
+    data = json.loads((run / "evaluation.json").read_text())
+    del data["counts"]["same_camera"]
+    (run / "evaluation.json").write_text(json.dumps(data))
+    page = Page(write_report(run).path)
+    assert "There is no needle curve: its file does not say" in page.text
+    assert "needle" not in page.ids
 
 
 def test_names_cannot_break_out_of_the_page(tmp_path: Path, archive: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bagreid.contracts import BagreidError, Convention, FloatArray, IntArray
+from bagreid.contracts import BagreidError, Convention, FloatArray, IntArray, printable
 from bagreid.evaluation.needle import PLACES, NeedleCurve, needle_curve
 from bagreid.report.results import Evaluation, read_evaluation
 
@@ -50,7 +50,7 @@ def read_entries(paths: Sequence[Path]) -> list[Entry]:
         if methods[name] > 1:
             told = file.stem if stems[name, file.stem] == 1 else str(file)
             name = f"{name} ({told})"
-        entries.append(Entry(name=name, path=file, evaluation=evaluation))
+        entries.append(Entry(name=printable(name), path=file, evaluation=evaluation))
     return entries
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bagreid.contracts import printable
 from bagreid.evaluation.needle import PLACES, NeedleCurve
 from bagreid.report.comparison.entries import first_ranks, needle_of, needle_trouble
 from bagreid.report.comparison.lines import TONES, LineWords, ShareLine, share_lines
@@ -37,7 +38,7 @@ def drawn(name: str, number: int, evaluation: Evaluation) -> Drawn:
     """A method ready for the figures, its needle curve computed once for all of them.
 
     Args:
-        name: What to call it.
+        name: What to call it; what cannot be printed is spelled out.
         number: Of its colour.
         evaluation: Its result.
 
@@ -45,7 +46,7 @@ def drawn(name: str, number: int, evaluation: Evaluation) -> Drawn:
         The method.
     """
     curve = None if needle_trouble(evaluation) else needle_of(evaluation, PLACES)
-    return Drawn(name=name, number=number, evaluation=evaluation, curve=curve)
+    return Drawn(name=printable(name), number=number, evaluation=evaluation, curve=curve)
 
 
 _CMC_TICKS = (1, 5, 10, 20, 30, 40, 50)

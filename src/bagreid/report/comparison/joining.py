@@ -153,6 +153,7 @@ def _same_query(first: Entry, second: Entry, one: QueryResult, other: QueryResul
     ]
     if one.wrong_answers is not None and other.wrong_answers is not None:
         checks.append(("number of wrong answers", one.wrong_answers, other.wrong_answers))
+    called = one.name if _GENERATED.fullmatch(one.name) else f"query {one.name}"
     for what, here, there in checks:
         if here != there:
-            raise _differ(first, second, f"{what} of query {one.name}", here, there)
+            raise _differ(first, second, f"{what} of {called}", here, there)

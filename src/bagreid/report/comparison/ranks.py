@@ -91,7 +91,8 @@ def _columns(
     marks.append(Segment(x1=_LEFT, x2=WIDTH - _RIGHT, y1=base, y2=base, tone="faint"))
     for w, limit in enumerate(limits.tolist()):
         x = _LEFT + room * (w + 1)
-        if w % 3 == 0 and x - named > 34:
+        free = x - named > 34 and (not without or x < WIDTH - _RIGHT - room / 2 - 44)
+        if w % 3 == 0 and free:
             named = x
             marks.append(Segment(x1=x, x2=x, y1=base, y2=base + 4, tone="faint"))
             marks.append(Label(x=x, y=base + 18, text=brief(limit), anchor="middle"))

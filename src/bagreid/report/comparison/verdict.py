@@ -99,6 +99,9 @@ def p_text(p_value: float) -> str:
     if p_value < 1e-4:
         return "< 0.0001"
     digits = 2 if p_value >= 0.1 else 3 if p_value >= 0.01 else 4
+    # Rounding must not carry it to the other side of the level that the verdict goes by.
+    while (float(f"{p_value:.{digits}f}") < LEVEL) != (p_value < LEVEL):
+        digits += 1
     return f"= {p_value:.{digits}f}"
 
 

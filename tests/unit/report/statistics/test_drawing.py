@@ -12,11 +12,13 @@ from PIL import Image, ImageColor
 
 from bagreid.report.palette import DARK, LIGHT
 from bagreid.report.statistics.marks import (
+    Area,
     Disc,
     Figure,
     Key,
     Label,
     Photo,
+    Polyline,
     Rect,
     Segment,
     text_width,
@@ -59,6 +61,8 @@ EVERYTHING = (
     Disc(x=130, y=40, radius=8, tone="s1"),
     Disc(x=160, y=40, radius=8, tone="s1", hollow=True),
     Label(x=10, y=80, text="x < y & z", bold=True),
+    Polyline(points=((10, 68), (100, 72), (190, 66)), tone="s2", dash=(6, 3, 2, 3)),
+    Area(points=((110, 60), (190, 60), (150, 80)), tone="s3", opacity=0.2),
 )
 
 
@@ -103,6 +107,35 @@ def test_the_png_shows_what_the_svg_says() -> None:
     assert at(disc.x, disc.y) == ImageColor.getrgb(LIGHT["s1"])
     assert at(ring.x, ring.y) == white
     assert at(ring.x - 8, ring.y) == ImageColor.getrgb(LIGHT["s1"])
+
+
+def test_lines_and_areas_of_the_png_lie_where_the_svg_has_them() -> None:
+    whole = Polyline(points=((10, 10), (100, 10), (100, 60)), tone="s0", width=4)
+    dashed = Polyline(points=((10, 90), (60, 90), (60, 20)), tone="s1", width=4, dash=(20, 10))
+    areas = [
+        Area(points=((120, 10), (190, 10), (190, 90), (120, 90)), tone=tone, opacity=0.5)
+        for tone in ("s2", "s3")
+    ]
+    drawn = figure(whole, dashed, *areas, title="", note="", legend=())
+    shift = next(mark for mark in framed(drawn).marks if isinstance(mark, Polyline)).points[0]
+    with Image.open(io.BytesIO(png_file(drawn))) as opened:
+        image = opened.convert("RGB")
+
+    def at(x: float, y: float) -> tuple[int, ...]:
+        return image.getpixel(
+            (round((x + shift[0] - 10) * SCALE), round((y + shift[1] - 10) * SCALE))
+        )
+
+    white = ImageColor.getrgb(LIGHT["card"])
+    assert at(50, 10) == at(100, 40) == ImageColor.getrgb(LIGHT["s0"])
+    assert at(50, 40) == white
+    strokes = [at(x, 90) for x in (20, 35, 50)] + [at(60, y) for y in (85, 75, 65)]
+    orange = ImageColor.getrgb(LIGHT["s1"])
+    # 20 long and 10 apart, round the corner at 50: to 30, from 40 to 60, from 70 to 90 …
+    assert strokes == [orange, white, orange, orange, white, orange]
+    over, under = (ImageColor.getrgb(LIGHT[tone]) for tone in ("s3", "s2"))
+    mixed = [a / 2 + b / 4 + c / 4 for a, b, c in zip(over, under, white, strict=True)]
+    assert at(155, 50) == pytest.approx(tuple(mixed), abs=3)
 
 
 def test_images_are_shown_whole_and_gone_ones_as_frames() -> None:
