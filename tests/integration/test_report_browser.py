@@ -17,8 +17,10 @@ from browsing import (
 from selenium import webdriver
 
 from bagreid.report import write_report
+from bagreid.report.comparison import compare, write_comparison
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
+from report.comparison.results_of import hard_and_easy, record, written
 from report.fabricate import make_archive, make_demo, make_run
 
 
@@ -80,3 +82,56 @@ def test_text_stays_legible_in_both_schemes(
 def test_charts_are_readable(browser: webdriver.Chrome, pages: dict[str, Path], width: int) -> None:
     show(browser, pages["demo"], width, "light")
     check_charts(browser, width)
+
+
+@pytest.fixture(scope="module")
+def comparisons(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The page of one method, of two with long names of queries, and of four at full size."""
+    place = tmp_path_factory.mktemp("comparisons")
+    long = "a_name_without_any_place_to_break_" * 4
+    names = [f"{long}{number}.jpg" for number in range(200)]
+    files = [
+        written(
+            place / f"{number}.json",
+            record(
+                hard_and_easy(200, number, worse=number / 3),
+                method=("DGL", "Truth", "A method with quite a long name " * 3, "D")[number],
+                names=names,
+                wrong=479_729,
+            ),
+        )
+        for number in range(4)
+    ]
+    return {
+        str(many): write_comparison(compare(files[:many]), place / f"out{many}")
+        for many in (1, 2, 4)
+    }
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("many", ["1", "2", "4"])
+def test_comparisons_open_without_errors_or_overflow(
+    browser: webdriver.Chrome, comparisons: dict[str, Path], many: str, width: int, scheme: str
+) -> None:
+    browser.get_log("browser")
+    show(browser, comparisons[many], width, scheme)
+    assert browser.get_log("browser") == []
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("many", ["1", "2", "4"])
+def test_charts_of_comparisons_are_readable(
+    browser: webdriver.Chrome, comparisons: dict[str, Path], many: str, width: int
+) -> None:
+    show(browser, comparisons[many], width, "light")
+    check_charts(browser, width)
+
+
+def test_comparisons_load_nothing_else(
+    browser: webdriver.Chrome, comparisons: dict[str, Path]
+) -> None:
+    browser.get_log("performance")
+    show(browser, comparisons["2"], 1400, "light")
+    assert loaded_beside_data(browser) == [comparisons["2"].as_uri()]

@@ -111,7 +111,7 @@ def test_the_png_shows_what_the_svg_says() -> None:
 
 def test_lines_and_areas_of_the_png_lie_where_the_svg_has_them() -> None:
     whole = Polyline(points=((10, 10), (100, 10), (100, 60)), tone="s0", width=4)
-    dashed = Polyline(points=((10, 90), (60, 90), (60, 20)), tone="s1", width=4, dash=(20, 10))
+    dashed = Polyline(points=((10, 90), (55, 90), (55, 20)), tone="s1", width=4, dash=(20, 10))
     areas = [
         Area(points=((120, 10), (190, 10), (190, 90), (120, 90)), tone=tone, opacity=0.5)
         for tone in ("s2", "s3")
@@ -129,9 +129,9 @@ def test_lines_and_areas_of_the_png_lie_where_the_svg_has_them() -> None:
     white = ImageColor.getrgb(LIGHT["card"])
     assert at(50, 10) == at(100, 40) == ImageColor.getrgb(LIGHT["s0"])
     assert at(50, 40) == white
-    strokes = [at(x, 90) for x in (20, 35, 50)] + [at(60, y) for y in (85, 75, 65)]
+    strokes = [at(x, 90) for x in (20, 35, 50)] + [at(55, y) for y in (88, 80, 65)]
     orange = ImageColor.getrgb(LIGHT["s1"])
-    # 20 long and 10 apart, round the corner at 50: to 30, from 40 to 60, from 70 to 90 …
+    # 20 long and 10 apart: the second goes 15 along the first side and 5 round the corner
     assert strokes == [orange, white, orange, orange, white, orange]
     over, under = (ImageColor.getrgb(LIGHT[tone]) for tone in ("s3", "s2"))
     mixed = [a / 2 + b / 4 + c / 4 for a, b, c in zip(over, under, white, strict=True)]
