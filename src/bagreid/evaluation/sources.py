@@ -193,6 +193,8 @@ def _as_tensor(rows: Features) -> Tensor:
     if isinstance(rows, Tensor):
         return rows
     native = np.ascontiguousarray(rows, dtype=rows.dtype.newbyteorder("="))
+    if native.flags.writeable:
+        return torch.from_numpy(native)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
         return torch.from_numpy(native)
