@@ -26,7 +26,7 @@ def dense_distance(
         weight: The share of the original distance.
         dtype: What everything is computed in.
     """
-    values = features_ND.astype(dtype, copy=False)
+    values: Table = features_ND.astype(dtype, copy=False)
     distance = values @ values.T
     np.subtract(1, distance, out=distance)
     distance /= distance.max(axis=1, keepdims=True)
@@ -45,7 +45,8 @@ def dense_distance(
         encoding = mean
     del order
     jaccard = 1 - _shared(encoding, queries)
-    return jaccard[:, queries:] * (1 - weight) + original[:, queries:] * weight
+    final: Table = jaccard[:, queries:] * (1 - weight) + original[:, queries:] * weight
+    return final
 
 
 def _mutual(order: npt.NDArray[np.int64], image: int, length: int) -> npt.NDArray[np.int64]:

@@ -10,6 +10,8 @@ Shape letters: N images that take part, D features, P pairs.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
@@ -159,18 +161,30 @@ class ImageSet:
             ``(P,)`` float64.
         """
         product_P = np.empty(len(left))
-        for start in range(0, len(left), PAIRS_AT_ONCE):
-            part = slice(start, start + PAIRS_AT_ONCE)
-            unique, line = np.unique(left[part], return_inverse=True)
-            left_PD = self.doubles(unique)[torch.from_numpy(line).to(self.device)]
-            product = tree_products(left_PD, self.doubles(right[part]))
-            product_P[part] = product.cpu().numpy()
+        with _one_thread():
+            for start in range(0, len(left), PAIRS_AT_ONCE):
+                part = slice(start, start + PAIRS_AT_ONCE)
+                unique, line = np.unique(left[part], return_inverse=True)
+                left_PD = self.doubles(unique)[torch.from_numpy(line).to(self.device)]
+                product = tree_products(left_PD, self.doubles(right[part]))
+                product_P[part] = product.cpu().numpy()
         return product_P
 
     def product_error(self) -> float:
         """How far a float32 inner product can lie from the float64 one, for every pair."""
         norm = torch.tensor(1.0 + NORM_SLACK)
         return float(float32_error(norm, norm, self.dim))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Small batches by one thread: on a busy machine several wait for each other at every step."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _run(source: FeatureSource, rows: IntArray) -> Tensor:
