@@ -37,7 +37,7 @@ def wilson_intervals(
     """
     hits_K = np.asarray(hits, dtype=np.float64)
     if trials < 1 or not np.all((hits_K >= 0) & (hits_K <= trials)):
-        raise ValueError(f"{hits} hits in {trials} trials is no share")
+        raise ValueError(f"{hits_K} hits in {trials} trials is no share")
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     share = hits_K / trials
     weight = 1 + z * z / trials
