@@ -39,6 +39,8 @@ bench: install  ## Run the benchmarks; results go to benchmarks/results
 	$(BIN)/python benchmarks/losses.py
 	$(BIN)/python benchmarks/ranking.py --full
 	$(BIN)/python benchmarks/ranking_growth.py
+	$(BIN)/python benchmarks/logits.py
+	$(BIN)/python benchmarks/reranking.py
 	$(BIN)/python benchmarks/weak_supervision.py
 
 fuzz: install  ## Fuzz the readers of tars, bag files and lists, FUZZ_SECONDS=60 each
