@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import socket
 import sys
 import time
@@ -48,6 +49,8 @@ def _run(rank: int, size: int, port: str, arguments: list[str], said: Path, befo
             "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size),
             "LOCAL_WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
         }  # fmt: skip
+    # Whoever starts the tests in the background leaves them deaf to Ctrl-C; a terminal does not.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     before(rank)
     code = 1
     try:
