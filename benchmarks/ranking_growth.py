@@ -75,7 +75,8 @@ def measure(args: Args) -> list[dict[str, Any]]:
 
 def picture(rows: Sequence[dict[str, Any]]) -> Figure:
     """Seconds against the gallery's size on the left, peak memory on the right."""
-    left = _panel(rows, "seconds", "seconds, 1,000 queries", 50.0)
+    rows = [{**row, "ms": 1e3 * row["seconds"]} for row in rows]
+    left = _panel(rows, "ms", "milliseconds, 1,000 queries", 50.0)
     right = _panel(rows, "peak_mb", "peak MB beside mapped files", 410.0)
     return Figure(
         name="ranking_growth",
@@ -97,21 +98,17 @@ def _panel(rows: Sequence[dict[str, Any]], what: str, title: str, left: float) -
     chosen = [row for row in rows if row["queries"] == QUERIES[-1]]
     values = [row[what] for row in chosen]
     x = power_axis(min(GALLERIES), max(GALLERIES), left, left + 270)
-    # In hundredths, for this axis counts whole numbers.
-    low, high = (1, 100) if what == "seconds" else (100, 10_000)
-    y = power_axis(low, max(high, round(max(values))), 250.0, 40.0)
+    y = power_axis(max(1, int(min(values))), round(max(values)), 250.0, 40.0)
     marks = [*across(x, 250.0, "gallery images"), *upwards(y, left, left + 270, title)]
     for number, name in enumerate(_TITLES):
         points = tuple(
-            (x.at(row["gallery"]), y.at(max(row[what], y.low)))
-            for row in chosen
-            if row["contender"] == name
+            (x.at(row["gallery"]), y.at(row[what])) for row in chosen if row["contender"] == name
         )
         marks.append(Polyline(points=points, tone=f"s{number}"))
         marks += [Disc(x=at, y=up, radius=3, tone=f"s{number}") for at, up in points]
         last = next(row for row in reversed(chosen) if row["contender"] == name)
         at, up = points[-1]
-        text = f"{last[what]:,.1f} s" if what == "seconds" else f"{last[what]:,.0f} MB"
+        text = f"{last[what] / 1e3:,.1f} s" if what == "ms" else f"{last[what]:,.0f} MB"
         marks.append(Label(x=at + 8, y=up + 4, text=text, tone=f"s{number}"))
     return marks
 
