@@ -91,8 +91,8 @@ class EvaluateArgs:
 
     rerank: bool = False
     """Also re-rank by k-reciprocal neighbours (Zhong et al. 2017), from the features of queries and
-    gallery together; the plain result is printed and kept beside it. For SYSU-30k that takes an
-    hour; with --keep it goes on after an interruption."""
+    gallery together; the plain result is printed and kept beside it. For SYSU-30k that takes
+    hours on a processor; with --keep it goes on after an interruption."""
 
     rerank_k1: int = 20
     """Beside --rerank: how many nearest neighbours may be k-reciprocal ones."""
