@@ -20,7 +20,7 @@ from torch import Tensor
 
 from bagreid.contracts import FloatArray, IntArray
 from bagreid.evaluation.blocks import BlockScorer, Progress, ScoreBlock, block_size, line_parts
-from bagreid.evaluation.relations import Relations
+from bagreid.evaluation.relations import Relations, earlier
 from bagreid.evaluation.scores import FeatureTable, as_rows, pair_scores
 from bagreid.evaluation.screening import Precision, reaches, where
 from bagreid.evaluation.toplist import Lists, Ties, TopCandidates, exact_lists
@@ -77,11 +77,6 @@ class Part:
     equal: IntArray
     lists: Lists
     undecided: int
-
-
-def earlier(query: IntArray) -> IntArray:
-    """How many of the same query stand before each; ``(M,)`` ascending int64 → ``(M,)``."""
-    return np.arange(len(query)) - np.searchsorted(query, query, "left")
 
 
 @dataclass(slots=True, eq=False)

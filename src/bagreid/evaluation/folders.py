@@ -13,7 +13,6 @@ Shape letters: N images, n images of a shard, D features.
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,13 @@ import torch
 from bagreid.contracts import BagreidError
 from bagreid.evaluation.features import ImageFeatures
 from bagreid.evaluation.shards import checksum
-from bagreid.evaluation.sources import ArraySource, Features, FeatureSource, ShardedSource
+from bagreid.evaluation.sources import (
+    ArraySource,
+    Features,
+    FeatureSource,
+    ShardedSource,
+    tensor_over,
+)
 from bagreid.files import write_beside, write_json
 
 SCHEMA = "bagreid.features/2"
@@ -197,9 +202,7 @@ def _shard(folder: Path, shard: dict[str, Any], meta: dict[str, Any]) -> Feature
     if meta["dtype"] != "bfloat16":
         features: Features = numbers
         return features
-    with warnings.catch_warnings():  # the map is only read
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
-        return torch.from_numpy(numbers.view(np.int16)).view(torch.bfloat16)
+    return tensor_over(numbers.view(np.int16)).view(torch.bfloat16)
 
 
 def _load(path: Path) -> Any:

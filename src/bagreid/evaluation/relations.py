@@ -93,6 +93,11 @@ def relate(
     )
 
 
+def earlier(query: IntArray) -> IntArray:
+    """How many of the same query stand before each; ``(M,)`` ascending int64 → ``(M,)``."""
+    return np.arange(len(query)) - np.searchsorted(query, query, "left")
+
+
 def checked_ids(values: npt.ArrayLike, name: str, length: int) -> IntArray:
     """Identities or cameras as int64, after a check of type and length.
 

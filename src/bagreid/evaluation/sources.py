@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -192,9 +192,13 @@ def _as_tensor(rows: Features) -> Tensor:
     """A tensor over the same memory; a read-only map is only ever read, so no copy is made."""
     if isinstance(rows, Tensor):
         return rows
-    native = np.ascontiguousarray(rows, dtype=rows.dtype.newbyteorder("="))
-    if native.flags.writeable:
-        return torch.from_numpy(native)
+    return tensor_over(np.ascontiguousarray(rows, dtype=rows.dtype.newbyteorder("=")))
+
+
+def tensor_over(array: npt.NDArray[Any]) -> Tensor:
+    """A tensor over an array's memory, which must not be written to where the array must not."""
+    if array.flags.writeable:
+        return torch.from_numpy(array)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
-        return torch.from_numpy(native)
+        return torch.from_numpy(array)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bagreid.contracts import FloatArray, IntArray
 from bagreid.evaluation.blocks import BlockScorer, ScoreBlock, line_parts
-from bagreid.evaluation.relations import Relations
+from bagreid.evaluation.relations import Relations, earlier
 from bagreid.evaluation.screening import float_limits, reaches, where
 
 Ties = Literal["pessimistic", "optimistic", "mean"]
@@ -150,8 +150,7 @@ class Lists:
         """
         behind = {"pessimistic": self.match, "optimistic": ~self.match, "mean": 0 * self.gallery}
         order = np.lexsort((self.gallery, behind[ties], -self.score, self.query))
-        by_query = self.query[order]
-        place = np.arange(len(order)) - np.searchsorted(by_query, by_query, "left")
+        place = earlier(self.query[order])
         return self.where(order[place < top]), place[place < top]
 
     def table(self, queries: int, top: int, ties: Ties) -> tuple[IntArray, FloatArray]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from bagreid.contracts import FloatArray, IntArray
+from bagreid.evaluation.relations import earlier
 from bagreid.evaluation.reranking.images import ImageSet
 
 Floats = npt.NDArray[np.float64]
@@ -155,7 +156,5 @@ class _Found:
         index = np.concatenate([self.index, index])
         product = np.concatenate([self.product, product])
         order = np.lexsort((index, -product, line))
-        by_line = line[order]
-        where = np.arange(len(order)) - np.searchsorted(by_line, by_line, "left")
-        order = order[where < self.length]
+        order = order[earlier(line[order]) < self.length]
         self.line, self.index, self.product = line[order], index[order], product[order]
