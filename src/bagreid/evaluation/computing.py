@@ -17,6 +17,7 @@ from bagreid.contracts import BagreidError
 from bagreid.data import AugmentConfig
 from bagreid.data.augment import normalise
 from bagreid.data.datasets import ViewBatch
+from bagreid.evaluation.scores import all_digits
 from bagreid.evaluation.shards import Batch
 from bagreid.models import project_logits
 
@@ -185,12 +186,5 @@ def _convolutions_in_full(precision: Precision, device: torch.device) -> Iterato
         yield
         return
     backends: Any = torch.backends  # torch's type stubs lack some
-    settings = backends.cudnn.conv, backends.cuda.matmul
-    before = [setting.fp32_precision for setting in settings]
-    try:
-        for setting in settings:
-            setting.fp32_precision = "ieee"
+    with all_digits(backends.cudnn.conv, backends.cuda.matmul):
         yield
-    finally:
-        for setting, value in zip(settings, before, strict=True):
-            setting.fp32_precision = value

@@ -114,15 +114,24 @@ class FeatureTable:
 def full_precision(device: torch.device) -> Iterator[None]:
     """Float32 products are float32 inside, whatever TF32, bfloat16 or autocast rule outside.
 
-    `score_error` holds only for IEEE float32 arithmetic.
+    `float32_error` holds only for IEEE float32 arithmetic.
     """
-    backends: tuple[Any, ...] = (torch.backends.cuda.matmul, _onednn_matmul())
+    with (
+        all_digits(torch.backends.cuda.matmul, _onednn_matmul()),
+        torch.inference_mode(),
+        torch.autocast(device.type, enabled=False),
+    ):
+        yield
+
+
+@contextmanager
+def all_digits(*backends: Any) -> Iterator[None]:
+    """Lets some of torch's backends compute in IEEE float32, and sets them back afterwards."""
     before = [backend.fp32_precision for backend in backends]
     try:
         for backend in backends:
             backend.fp32_precision = "ieee"
-        with torch.inference_mode(), torch.autocast(device.type, enabled=False):
-            yield
+        yield
     finally:
         for backend, precision in zip(backends, before, strict=True):
             backend.fp32_precision = precision
