@@ -1,0 +1,51 @@
+"""Where in a step a process is: one place that the watchdog, the profile and the log look at."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+
+IDLE = "between steps"
+
+Observer = Callable[[str], AbstractContextManager[object]]
+"""Asked for a context at the beginning of each phase, with the phase's name."""
+
+
+class Phases:
+    """The phase that the main thread is in; other threads may read it at any time.
+
+    Attributes:
+        step: Steps done.
+        name: The phase's name.
+        since: When it began, by `time.monotonic`.
+        done: Phases entered or left so far: it stands still only where the process does.
+    """
+
+    def __init__(self) -> None:
+        self.step = 0
+        self.name = IDLE
+        self.since = time.monotonic()
+        self.done = 0
+        self._observers: list[Observer] = []
+
+    def watch(self, observer: Observer) -> None:
+        """Lets somebody look on at every later phase."""
+        self._observers.append(observer)
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Marks what happens inside as a phase; an inner phase ends with the outer one going on."""
+        before = self.name
+        self._enter(name)
+        try:
+            with ExitStack() as looking:
+                for observer in self._observers:
+                    looking.enter_context(observer(name))
+                yield
+        finally:
+            self._enter(before)
+
+    def _enter(self, name: str) -> None:
+        self.name, self.since = name, time.monotonic()
+        self.done += 1
