@@ -48,6 +48,7 @@ def build_catalog(
     manifest = {
         "schema": SCHEMA,
         "layout": layout.name,
+        "labelled": layout.labelled.key if layout.labelled else None,
         "shards": [relative(path, layout.root) for path in survey.shards],
         "states": [tar.state for tar in survey.tars] + [None] * bool(layout.trees),
         "sides": [tar.side for tar in layout.tars],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,12 @@ from bagreid.catalog.columns import CameraColumn, Column, GroupColumn, OffsetCol
 from bagreid.catalog.findings import Findings
 from bagreid.catalog.hold import hold_archive
 from bagreid.catalog.layouts import find_layout
+from bagreid.catalog.layouts.labelled import SetKey
 from bagreid.catalog.members import SPLITS, BuildProgress, canonical_name
 from bagreid.catalog.protocol import TestProtocol, count_protocol
 from bagreid.catalog.reading import CatalogReader, changed
 from bagreid.catalog.remote import local_root, source_of
+from bagreid.catalog.simulation import BagSimulation
 from bagreid.catalog.store import (
     MANIFEST,
     cache_directory,
@@ -53,6 +56,7 @@ class Catalog:
         self.directory = directory
         manifest = read_manifest(directory)
         self.layout: str = manifest["layout"]
+        self.labelled: SetKey | None = manifest.get("labelled")
         self.files: dict[str, str] = manifest["files"]
         self.findings = Findings.from_json(manifest["findings"])
         self.shards = [root / name for name in manifest["shards"]]
@@ -180,7 +184,8 @@ class Catalog:
         """
         truth = numpy_column(read_table(self.directory, "truth"), "class_index").astype(np.int64)
         train = len(self.split("train"))
-        return truth if "truth" in self.files else np.full(train, PADDING, np.int64)
+        known = "truth" in self.files or self.labelled is not None
+        return truth if known else np.full(train, PADDING, np.int64)
 
     def reader(self) -> CatalogReader:
         """A new reader for the bytes of images; it can be sent to other processes."""
@@ -234,9 +239,12 @@ class Catalog:
             row: Its row.
 
         Returns:
-            `sysu_train_set_all/<folder>/<file>` or `sysu_test_set_all/<split>/<pid>/<file>`.
+            `sysu_train_set_all/<folder>/<file>` or `sysu_test_set_all/<split>/<pid>/<file>`; in a
+            labelled set the path below its root.
         """
         row = int(row)
+        if self.labelled is not None:
+            return self._stored_name(row)
         return canonical_name(self._stored_name(row), self._split_of(row))
 
     def ref(self, row: int) -> ImageRef:
@@ -326,6 +334,7 @@ def open_catalog(
     progress: BuildProgress | None = None,
     rebuild: bool = False,
     workers: int | None = None,
+    simulation: BagSimulation = BagSimulation(),  # noqa: B008 - frozen
 ) -> Catalog:
     """Opens the catalog of an archive, building it first where it is absent or stale.
 
@@ -340,6 +349,8 @@ def open_catalog(
         progress: Told how far a build is.
         rebuild: Build anew even where a fitting catalog is there.
         workers: How many tars a build scans at once; None takes what the machine has.
+        simulation: How bags are made of a strongly labelled set's images; each way has a catalog
+            of its own. Other archives have bags already, and it is of no meaning to them.
 
     Returns:
         The catalog.
@@ -348,6 +359,7 @@ def open_catalog(
         BagreidError: If the archive is not recognised or anything in it is wrong.
     """
     layout = find_layout(local_root(root, cache=cache, progress=progress))
+    layout = replace(layout, simulation=simulation)
     directory = cache_directory(layout.root, cache) / fingerprint(layout)
     if rebuild or not (directory / MANIFEST).is_file():
         with hold_archive(directory.parent) as hold:

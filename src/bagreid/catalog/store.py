@@ -38,7 +38,7 @@ from bagreid.shards.pointer import is_pointer, without_secrets
 SCHEMA = "bagreid.catalog/3"
 """Changes whenever older catalogs must be built anew."""
 
-_CATALOG = re.compile(r"[0-9a-f]{16}(\.\d+)?")
+_CATALOG = re.compile(r"[0-9a-f]{16}(?P<bags>-[0-9]+x[0-9]+-[0-9]+)?(\.\d+)?")
 """Names of catalogs; other things that belong to the archive may lie beside them."""
 
 MIRROR = "mirror"
@@ -113,12 +113,14 @@ def fingerprint(layout: Layout) -> str:
     Returns:
         A short hash: for every tar its path, size, time of change (of a remote one the ETag) and
         header probe; for every list, bag and truth file path, size and time of change; and the
-        time of change of every folder of extracted images.
+        time of change of every folder of extracted images. Of a strongly labelled set how its
+        bags are made stands behind it, such as `-2x4-0`.
 
     Raises:
         BagreidError: If one of them cannot be read.
     """
     lists = [source.path for source in layout.lists.values()]
+    lists += layout.labelled.lists if layout.labelled else ()
     extra = [path for path in (layout.bag_file, layout.truth_file) if path is not None]
     state: list[object] = [SCHEMA]
     tars = [tar.path for tar in layout.tars]
@@ -132,7 +134,9 @@ def fingerprint(layout: Layout) -> str:
     for tree in layout.trees:
         for path in directories_below(tree):
             state.append((relative(path, layout.root), path.stat().st_mtime_ns))
-    return hashlib.sha256(orjson.dumps(state)).hexdigest()[:16]
+    found = hashlib.sha256(orjson.dumps(state)).hexdigest()[:16]
+    made = layout.simulation
+    return f"{found}-{made.people}x{made.images}-{made.seed}" if layout.labelled else found
 
 
 def _tar_state(path: Path) -> tuple[int | str, ...]:
@@ -226,13 +230,16 @@ def _flush(path: Path) -> None:
 
 
 def drop_others(directory: Path) -> None:
-    """Removes the catalogs of earlier states of the same archive.
+    """Removes the catalogs of earlier states of the same archive, with bags made alike.
 
     Args:
         directory: The one to keep.
     """
+    kept = _CATALOG.fullmatch(directory.name)
+    assert kept is not None, "a catalog is called by its fingerprint"
     for path in directory.parent.iterdir():
-        if path != directory and _CATALOG.fullmatch(path.name):
+        found = _CATALOG.fullmatch(path.name)
+        if path != directory and found is not None and found["bags"] == kept["bags"]:
             remove(path)
 
 

@@ -45,7 +45,7 @@ def read_trees(layout: Layout, progress: BuildProgress | None) -> Iterator[Loose
     for tree in layout.trees:
         seen = 0
         for directory in directories_below(tree):
-            names, sizes, unreadable = _files_in(directory, layout.root)
+            names, sizes, unreadable = files_in(directory, layout.root)
             if not names and not unreadable:
                 continue
             array = pa.array(names, pa.large_string())
@@ -74,7 +74,16 @@ def directories_below(tree: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _files_in(directory: Path, root: Path) -> tuple[list[str], list[int], list[BagreidError]]:
+def files_in(directory: Path, root: Path) -> tuple[list[str], list[int], list[BagreidError]]:
+    """The files of one folder, sorted by name.
+
+    Args:
+        directory: The folder.
+        root: The archive.
+
+    Returns:
+        Their paths below `root`, their bytes, and a problem for each that cannot be looked at.
+    """
     before = directory.relative_to(root).as_posix()
     names, sizes, unreadable = [], [], []
     with os.scandir(directory) as entries:

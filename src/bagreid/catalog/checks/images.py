@@ -9,6 +9,7 @@ import numpy as np
 from bagreid.catalog.checks.places import place, told
 from bagreid.catalog.checks.verdict import Verdict, none_of, plural
 from bagreid.catalog.survey import Survey
+from bagreid.catalog.survey.images import BAD_NAME
 
 
 def check(survey: Survey, full: bool) -> Iterator[Verdict]:  # noqa: ARG001 - holds for any archive
@@ -43,9 +44,7 @@ def check(survey: Survey, full: bool) -> Iterator[Verdict]:  # noqa: ARG001 - ho
     )
     # Bad test names have a check of their own.
     unreadable = [
-        problem
-        for problem in survey.image_problems
-        if not str(problem.message).endswith("test image's name")
+        problem for problem in survey.image_problems if BAD_NAME not in str(problem.message)
     ]
     yield none_of(
         "images.unreadable",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from bagreid.catalog.layouts import downloaded, extracted, newer, older
+from bagreid.catalog.layouts import downloaded, extracted, labelled, newer, older
 from bagreid.catalog.layouts.downloaded import TarSource
+from bagreid.catalog.layouts.labelled import LabelledSet
 from bagreid.catalog.layouts.levels import bases, outer
+from bagreid.catalog.simulation import BagSimulation
 from bagreid.contracts import BagreidError, Split
 
 MOST_TARS = 65_535
@@ -35,7 +37,8 @@ class Layout:
     """Where everything of one archive lies.
 
     Attributes:
-        root: The folder the user named, absolute.
+        root: The folder the user named, absolute; of a strongly labelled set the folder that
+            holds its parts.
         name: The layout in words.
         tars: Tars of images, in the order in which they are read.
         trees: Folders of extracted images.
@@ -44,6 +47,8 @@ class Layout:
         truth_file: Image-level truth.
         notes: What was chosen where there was a choice.
         problems: Parts that are missing between others, and tars that are compressed.
+        labelled: The strongly labelled set that lies there; None for SYSU-30k and its like.
+        simulation: How bags are made of such a set's images.
     """
 
     root: Path
@@ -55,6 +60,8 @@ class Layout:
     truth_file: Path | None
     notes: tuple[str, ...]
     problems: tuple[BagreidError, ...] = ()
+    labelled: LabelledSet | None = None
+    simulation: BagSimulation = field(default_factory=BagSimulation)
 
 
 def find_layout(root: Path) -> Layout:
@@ -105,12 +112,7 @@ def survey_layout(root: Path) -> Layout:
     if not tars and not trees:
         for problem in problems:
             raise problem
-        raise BagreidError(
-            "nothing here looks like an archive",
-            path=root,
-            remedy=f"Looked for {downloaded.LOOKED_FOR}, {extracted.LOOKED_FOR}, here and below "
-            "SYSU-30k-released/, imagenet/ and data/",
-        )
+        return _labelled_layout(root)
     files, notes, old = _metadata([*places, *outer(root)], root)
     lists: dict[Split, ListSource] = {
         split: ListSource(
@@ -130,6 +132,29 @@ def survey_layout(root: Path) -> Layout:
         truth_file=files.get("truth"),
         notes=tuple(notes),
         problems=tuple(problems),
+    )
+
+
+def _labelled_layout(root: Path) -> Layout:
+    found = labelled.find(root)
+    if found is None:
+        raise BagreidError(
+            "nothing here looks like an archive",
+            path=root,
+            remedy=f"Looked for {downloaded.LOOKED_FOR}, {extracted.LOOKED_FOR}, here and below "
+            f"SYSU-30k-released/, imagenet/ and data/, and for {labelled.LOOKED_FOR} of the "
+            "labelled sets",
+        )
+    return Layout(
+        root=found.root,
+        name=f"{found.title}, as published",
+        tars=(),
+        trees=found.folders,
+        lists={},
+        bag_file=None,
+        truth_file=None,
+        notes=(),
+        labelled=found,
     )
 
 

@@ -38,7 +38,9 @@ def match_rows(catalog: Catalog, entries: Iterable[QuarantineEntry]) -> dict[int
 
 
 def _range(catalog: Catalog, folders: dict[str, int], image: str) -> range:
-    """The rows among which an image must be."""
+    """The rows among which an image must be; a labelled set is small enough to look at whole."""
+    if catalog.labelled is not None:
+        return range(len(catalog))
     parts = image.split("/")
     if parts[0] == "sysu_train_set_all" and len(parts) == 3 and parts[1] in folders:
         folder = folders[parts[1]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bagreid.catalog.hold import Hold, hold_archive
+from bagreid.catalog.labelled import read_labelled
 from bagreid.catalog.layouts import Layout, survey_layout
 from bagreid.catalog.members import BuildProgress
 from bagreid.catalog.remote import local_root
@@ -12,6 +13,7 @@ from bagreid.catalog.scanning import scan_tars
 from bagreid.catalog.store import cache_directory
 from bagreid.catalog.survey.companions import survey_bags, survey_lists, survey_truth
 from bagreid.catalog.survey.images import survey_images
+from bagreid.catalog.survey.people import survey_people
 from bagreid.catalog.survey.survey import Survey
 from bagreid.catalog.trees import read_trees
 from bagreid.contracts import BagreidError
@@ -67,6 +69,11 @@ def survey_files(
     Returns:
         All that is known of the archive.
     """
+    if layout.labelled is not None:
+        files = read_labelled(layout.labelled, progress)
+        survey = survey_images(layout, [], files.folders)
+        survey_people(survey, files, layout)
+        return survey
     pieces = scan_tars(layout, directory, hold, workers=workers, progress=progress)
     survey = survey_images(layout, pieces, list(read_trees(layout, progress)))
     survey_bags(survey, layout)

@@ -11,6 +11,7 @@ import numpy as np
 
 from bagreid.catalog.findings import FIRST, DuplicateFinding, Findings
 from bagreid.catalog.layouts import Layout, TarSource
+from bagreid.catalog.layouts.labelled import LabelledSet
 from bagreid.catalog.layouts.layout import relative
 from bagreid.catalog.long_names import LongNames
 from bagreid.catalog.members import Members
@@ -19,6 +20,9 @@ from bagreid.catalog.pieces import Oddities, Piece
 from bagreid.catalog.survey.survey import Survey, TarReport
 from bagreid.catalog.trees import LooseFolder
 from bagreid.contracts import BagreidError
+
+BAD_NAME = "image's name"
+"""How the problem of a misnamed image ends, by which checks tell it from others."""
 
 
 def survey_images(layout: Layout, pieces: list[Piece], folders: list[LooseFolder]) -> Survey:
@@ -46,7 +50,10 @@ def survey_images(layout: Layout, pieces: list[Piece], folders: list[LooseFolder
     odd = [piece.odd for piece in everything]
     survey.bad_test_names = sum(entry.bad_names for entry in odd)
     survey.first_bad_test_names = _first(entry.first_bad_names for entry in odd)
-    problems = _image_problems(odd, [survey.shards[shard] for shard in shards])
+    if layout.labelled is None:
+        problems = list(_image_problems(odd, [survey.shards[shard] for shard in shards]))
+    else:
+        problems = list(_misnamed(odd, layout.labelled))
     survey.image_problems = (*unreadable, *problems)
     survey.members, met = join_pieces(everything, shards)
     duplicates = drop_duplicates(survey.members)
@@ -116,8 +123,22 @@ def _image_problems(odd: Sequence[Oddities], sources: Sequence[Path]) -> Iterato
             )
         for name in entry.first_bad_names[:1]:
             yield BagreidError(
-                f"'{name}' is no test image's name",
+                f"'{name}' is no test {BAD_NAME}",
                 path=path,
                 position=f"member '{name}'",
                 remedy="Test images are named <pid>_c<camera>_<n>.jpg, such as 000028311_c1_1.jpg",
             )
+
+
+def _misnamed(odd: Sequence[Oddities], found: LabelledSet) -> Iterator[BagreidError]:
+    """One problem for all images of a labelled set whose names do not say who took them of whom."""
+    count = sum(entry.bad_names for entry in odd)
+    for name in _first(entry.first_bad_names for entry in odd)[:1]:
+        example = "0000_000_01_0303morning_0008_0.jpg" if found.lists else "0002_c1s1_000451_03.jpg"
+        more = f" (nor are {count - 1:,} others such names)" if count > 1 else ""
+        yield BagreidError(
+            f"'{name.rpartition('/')[2]}' is no {BAD_NAME}{more}",
+            path=found.root / name,
+            remedy=f"Names say who is seen by which camera, as {example} does: name it so, or take "
+            "it out of this folder",
+        )

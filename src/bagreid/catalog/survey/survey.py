@@ -196,7 +196,9 @@ class Survey:
         split = SPLITS[int(members.split[row])]
         shard, block = int(members.shard[row]), int(members.block[row])
         if self.loose and shard == len(self.shards) - 1:
-            return canonical_name(pa.chunked_array(self.loose)[block].as_py(), split)
+            stored = str(pa.chunked_array(self.loose)[block].as_py())
+            labelled = self.layout is not None and self.layout.labelled is not None
+            return stored if labelled else canonical_name(stored, split)
         name = self.long_names.find(shard, block)
         if name is None:
             try:
