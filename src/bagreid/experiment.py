@@ -41,7 +41,10 @@ from bagreid.training.loop import Trainer, TrainingResult
 from bagreid.world import World, barrier, open_world
 
 FREE_ON_RESUME = (
-    "data.",
+    "data.root",
+    "data.cache",
+    "data.quarantine",
+    "data.most_broken",
     "test.",
     "train.device",
     "train.workers",
@@ -206,7 +209,8 @@ def _open_together(config: RunConfig, world: World) -> Catalog:
     """The first rank builds the catalog where it must be built; the others find it made."""
     if not world.is_main:
         barrier(world)
-    catalog = open_catalog(config.data.root, cache=config.data.cache)
+    data = config.data
+    catalog = open_catalog(data.root, cache=data.cache, simulation=data.simulation)
     if world.is_main:
         barrier(world)
     return catalog

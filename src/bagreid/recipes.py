@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from bagreid.catalog import BagSimulation
 from bagreid.contracts import Convention, QuarantineChoice
 from bagreid.data import AugmentConfig
 from bagreid.data.quarantine import MOST_BROKEN
@@ -28,10 +29,11 @@ Method = Literal[
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Where the archive lies."""
+    """Where the archive lies, and how bags are made where it has none."""
 
     root: Path = Path("data/SYSU-30k-released")
-    """The archive's folder, as downloaded or extracted."""
+    """The archive's folder, as downloaded or extracted; or that of a strongly labelled set, as
+    published (Market-1501, DukeMTMC-reID, MSMT17, CUHK03-NP)."""
     cache: Path | None = None
     """Where its catalog is kept; by default below BAGREID_CACHE or ~/.cache/bagreid."""
     quarantine: QuarantineChoice = "auto"
@@ -40,11 +42,24 @@ class DataConfig:
     most_broken: float = MOST_BROKEN
     """Share of the train images that may be broken, known before or found by the run, before the
     run stops: an archive with more of them is rotten. Ten may be in any case."""
+    bag_people: int = 2
+    """People of a simulated bag; like the next two only for strongly labelled sets, whose images
+    are put into bags at random and whose image-level labels are then hidden."""
+    bag_images: int = 4
+    """Images of each person in a simulated bag."""
+    bag_seed: int = 0
+    """Determines who meets whom in the simulated bags, and on which images."""
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
         if not 0 <= self.most_broken <= 1:
             raise ValueError(f"most_broken is a share, from 0 to 1, not {self.most_broken}")
+        assert self.simulation, "made here, so that its checks are made here"
+
+    @property
+    def simulation(self) -> BagSimulation:
+        """How bags are made of a strongly labelled set."""
+        return BagSimulation(people=self.bag_people, images=self.bag_images, seed=self.bag_seed)
 
 
 @dataclass(frozen=True, kw_only=True)
