@@ -1,41 +1,20 @@
-"""The logs of a run: JSON lines, TensorBoard, and a progress line with the time left."""
+"""What a run has to say: lines in files and on the screen, none of which holds up a step."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
-import numpy as np
-import orjson
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from torch.utils.tensorboard import SummaryWriter
 
-from bagreid.files import write_beside
-
-
-def flatten(entry: dict[str, Any], prefix: str = "") -> dict[str, float]:
-    """The numbers of a nested entry under ``outer/inner`` names."""
-    flat: dict[str, float] = {}
-    for key, value in entry.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{key}/")
-        elif isinstance(value, int | float | np.number) and not isinstance(value, bool):
-            flat[prefix + key] = float(value)
-    return flat
+from bagreid.contracts import BagreidError
+from bagreid.training.log_files import LogFiles
+from bagreid.training.progress import Progress
 
 
 class RunLog:
-    """Writes what a run has to say; every call is cheap, and nothing is held back.
+    """The log of a run; every call but `flush` is cheap, and leaving the context writes the rest.
 
     Args:
         work_dir: Gets ``log.jsonl`` (appended) and ``tensorboard/``; None writes nothing, as
@@ -44,37 +23,25 @@ class RunLog:
         total_steps: Steps of the whole run.
         done_steps: Steps that an earlier part of the run has done. Lines of the log that a
             resumed run will write again are dropped.
+        epochs: Epochs of the whole run.
+
+    Raises:
+        BagreidError: The files cannot be opened.
     """
 
     def __init__(
-        self, work_dir: Path | None, console: Console | None, *, total_steps: int, done_steps: int
+        self,
+        work_dir: Path | None,
+        console: Console | None,
+        *,
+        total_steps: int,
+        done_steps: int,
+        epochs: int,
     ) -> None:
-        self._file: BinaryIO | None = None
-        if work_dir is not None:
-            work_dir.mkdir(parents=True, exist_ok=True)
-            path = work_dir / "log.jsonl"
-            _drop_later_lines(path, done_steps)
-            self._file = path.open("ab")
-            self._board = SummaryWriter(str(work_dir / "tensorboard"), purge_step=done_steps)
-        self._console = console
-        self._live = console is not None and console.is_terminal
-        self._said = 0.0
+        self._files = None if work_dir is None else LogFiles(work_dir, done_steps)
         self._progress = Progress(
-            TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=24),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[say]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not self._live,
+            console, total_steps=total_steps, done_steps=done_steps, epochs=epochs
         )
-        self._task = self._progress.add_task(
-            "training", total=total_steps, completed=done_steps, say=""
-        )
-        self._started, self._first = time.monotonic(), done_steps
-        self._total = total_steps
 
     def __enter__(self) -> RunLog:
         self._progress.start()
@@ -87,49 +54,55 @@ class RunLog:
         trace: TracebackType | None,
     ) -> None:
         self._progress.stop()
-        if self._file is not None:
-            self._file.close()
-            self._board.close()
+        if self._files is None:
+            return
+        try:
+            self._files.close()
+        except BagreidError:
+            if value is None:  # else what ends the run already says more
+                raise
 
     def write(self, kind: str, step: int, **entry: Any) -> None:
-        """Writes one line of ``log.jsonl`` and its numbers to TensorBoard."""
-        if self._file is None:
-            return
-        line = {"kind": kind, "step": step, "time": time.time(), **entry}
-        self._file.write(orjson.dumps(line, option=orjson.OPT_SERIALIZE_NUMPY) + b"\n")
-        self._file.flush()
-        for name, value in flatten(entry).items():
-            if name != "epoch":
-                self._board.add_scalar(f"{kind}/{name}", value, step)
+        """Writes one line of ``log.jsonl`` and its numbers to TensorBoard, soon.
 
-    def advance(self, step: int, say: str | None = None) -> None:
-        """Moves the progress line; without a terminal, a plain line now and then."""
-        if self._live:
-            self._progress.update(self._task, completed=step)
-            if say is not None:
-                self._progress.update(self._task, say=say)
-        elif self._console is not None and say is not None:
-            now = time.monotonic()
-            if now - self._said > 15 or step >= self._total:
-                self._said = now
-                rate = (now - self._started) / max(step - self._first, 1)
-                left = rate * (self._total - step)
-                self._console.print(
-                    f"  step {step}/{self._total}  {say}  {left:.0f} s left", highlight=False
-                )
+        Args:
+            kind: What the line tells of.
+            step: Steps done.
+            **entry: Plain values, NumPy numbers, and dictionaries of them; not to be changed
+                afterwards.
 
+        Raises:
+            BagreidError: An earlier line could not be written, as on a full disk.
+        """
+        if self._files is not None:
+            self._files.put(kind, step, entry)
 
-def _drop_later_lines(path: Path, done_steps: int) -> None:
-    """Keeps the lines up to a step: what comes later is about to be done again."""
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_bytes().splitlines(keepends=True):
-        try:
-            step = orjson.loads(line)["step"]
-        except (orjson.JSONDecodeError, KeyError, TypeError):
-            continue  # the line that was being written when the run was killed
-        if step <= done_steps:
-            kept.append(line)
-    with write_beside(path) as file:
-        file.writelines(kept)
+    def step(self, step: int, **entry: Any) -> None:
+        """Writes a line of kind ``step``, and shows its numbers on the screen.
+
+        Args:
+            step: Steps done.
+            **entry: ``epoch`` from 0, ``loss`` by term with its ``total``, ``images_per_second``,
+                ``pseudo_label_accuracy``, ``pseudo_label_change``, ``waited`` (share of the time
+                spent on waiting for images), and of the whole run ``skipped`` steps and
+                ``replaced`` images; whatever else is written and not shown.
+
+        Raises:
+            BagreidError: An earlier line could not be written, as on a full disk.
+        """
+        self.write("step", step, **entry)
+        self._progress.take(entry)
+        self._progress.advance(step)
+
+    def advance(self, step: int) -> None:
+        """Moves the line on the screen on to a step that has no line in the log."""
+        self._progress.advance(step)
+
+    def flush(self) -> None:
+        """Waits until all lines are in the files.
+
+        Raises:
+            BagreidError: A line could not be written.
+        """
+        if self._files is not None:
+            self._files.flush()
