@@ -277,7 +277,9 @@ class Catalog:
             raise BagreidError(
                 "the archive has no query images",
                 path=self.root,
-                remedy="Fetch test/sysu_test_set_all.tar, or give an archive with a test set",
+                remedy="Give an archive with a test set"
+                if self.labelled
+                else "Fetch test/sysu_test_set_all.tar, or give an archive with a test set",
             )
         if not counts.matches:
             raise BagreidError(
@@ -285,7 +287,7 @@ class Catalog:
                 f"{counts.gallery:,} gallery images",
                 path=self.root,
                 remedy="A match is of the same identity and of another camera, and both are read "
-                "from names like 000028311_c1_1.jpg: compare those below query/ and gallery/",
+                f"from names like {self._example()}: compare those of query and gallery images",
             )
         return counts
 
@@ -299,6 +301,11 @@ class Catalog:
             self.group[g].astype(np.int64),
             self.camera[g].astype(np.int64),
         )
+
+    def _example(self) -> str:
+        """How a test image may be called."""
+        named = {None: "000028311_c1_1.jpg", "msmt17": "0000_000_01_0303morning_0008_0.jpg"}
+        return named.get(self.labelled, "0002_c1s1_000451_03.jpg")
 
     def _split_of(self, row: int) -> Split:
         if not 0 <= row < len(self):

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from bagreid.catalog.catalog import Catalog
 from bagreid.catalog.columns import Column
+from bagreid.catalog.layouts.labelled import SetKey
 from bagreid.catalog.protocol import TestProtocol
 from bagreid.catalog.published import Count, count_all, is_full_set
 from bagreid.catalog.tally import Tally
@@ -34,8 +35,9 @@ class Statistics:
     quarantine, as a run does.
 
     Attributes:
-        counts: The published numbers of SYSU-30k with this archive's beside them.
-        full_set: Whether the archive is meant to be the whole of SYSU-30k.
+        labelled: Which strongly labelled set the archive is; None for SYSU-30k and its like.
+        counts: The published numbers of the set with this archive's beside them.
+        full_set: Whether the archive is meant to be the whole of its set.
         protocol: What the test set asks for.
         test_identities: People in the test set, whether asked for or not.
         has_bags: Whether there is any bag.
@@ -48,6 +50,7 @@ class Statistics:
         cameras: Test images by camera, for query and gallery.
     """
 
+    labelled: SetKey | None
     counts: tuple[Count, ...]
     full_set: bool
     protocol: TestProtocol
@@ -123,6 +126,7 @@ def count_archive(catalog: Catalog, skipped: IntArray) -> Statistics:
     test_pids = {int(p) for piece in _pieces(catalog.group, test) for p in np.unique(piece)}
     splits: tuple[Split, ...] = ("query", "gallery")
     return Statistics(
+        labelled=catalog.labelled,
         counts=tuple(count_all(catalog)),
         full_set=is_full_set(catalog),
         protocol=catalog.test_protocol(),

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from bagreid.catalog import Catalog, Findings
 
+_TRAITS_OF_SYSU30K = ("train folders", "train tars", "test tars")
+"""What is counted of no labelled set."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogArgs:
@@ -87,18 +90,22 @@ def main(argv: Sequence[str], *, prog: str) -> int:
 
 
 def _print_counts(console: Console, catalog: Catalog) -> None:
-    from bagreid.catalog.published import count_all, is_full_set
+    from bagreid.catalog.published import count_all, is_full_set, title_of
 
     console.print(catalog.source, style="bold", soft_wrap=True)
     console.print(f"{catalog.layout}")
     used = ", ".join(f"{role}: {name}" for role, name in catalog.files.items())
-    console.print(f"{used or 'no lists and no bag file'}\n", style="dim", soft_wrap=True)
+    if catalog.labelled is None:
+        used = used or "no lists and no bag file"
+    console.print(f"{used}\n", style="dim", soft_wrap=True)
     full = is_full_set(catalog)
-    table = _table("What is there", "", "here", "SYSU-30k, published")
+    table = _table("What is there", "", "here", f"{title_of(catalog.labelled)}, published")
     if full:
         table.add_column("difference", justify="right")
     for count in count_all(catalog):
         if count.published is None:
+            if catalog.labelled is not None and count.name not in _TRAITS_OF_SYSU30K:
+                table.add_row(count.name, f"{count.here:,}", "")
             continue
         row = [count.name, f"{count.here:,}", f"{count.published:,}"]
         if full:
@@ -106,7 +113,7 @@ def _print_counts(console: Console, catalog: Catalog) -> None:
             row.append(f"{difference:+,}" if difference else "none")
         table.add_row(*row)
     console.print(table)
-    if not full:
+    if not full and catalog.labelled != "other":
         console.print("Not the full set: the published numbers stand there for scale only.")
     protocol = catalog.test_protocol()
     console.print(

@@ -33,6 +33,7 @@ from rich.table import Table
 
 from bagreid.catalog.checks import Status, Verdict, none_of, plural
 from bagreid.catalog.layouts.layout import relative
+from bagreid.catalog.published import title_of
 from bagreid.catalog.survey import Survey, TarReport
 from bagreid.contracts import printable
 from bagreid.files import write_json
@@ -86,7 +87,8 @@ class Report:
     Attributes:
         root: The archive as the user named it: a folder or a URL.
         survey: What is in it.
-        why_whole: Why it should be the whole of SYSU-30k; None where it need not be.
+        why_whole: Why it should be the whole of its set (SYSU-30k, or a labelled one); None where
+            it need not be.
         verdicts: What the checks say, by subject.
         decoded: What came out of decoding; None where nothing was decoded.
     """
@@ -161,10 +163,13 @@ def print_report(console: Console, report: Report) -> None:
     assert survey.layout is not None, "what is no archive is refused"
     console.print(f"[bold]{escape(report.root)}[/]", soft_wrap=True)
     console.print(f"{survey.layout.name}")
+    title = title_of(survey.labelled)
     if report.why_whole is not None:
-        console.print(f"Held to SYSU-30k's published numbers: {report.why_whole}.\n")
+        console.print(f"Held to {title}'s published numbers: {report.why_whole}.\n")
+    elif survey.labelled == "other":
+        console.print("Which set it is, the names do not say: there are no published numbers.\n")
     else:
-        console.print("Not the whole of SYSU-30k, whose numbers stand in brackets for scale.\n")
+        console.print(f"Not the whole of {title}, whose numbers stand in brackets for scale.\n")
     console.print(_table(report))
     _print_details(console, report)
     _print_decoded(console, report)

@@ -43,10 +43,18 @@ def check(survey: Survey, full: bool) -> Iterator[Verdict]:
         remedy=_FETCH,
     )
     for finding in survey.findings.lists:
-        yield from _both_ways(finding)
+        yield from both_ways(finding)
 
 
-def _both_ways(finding: ListFinding) -> Iterator[Verdict]:
+def both_ways(finding: ListFinding) -> Iterator[Verdict]:
+    """Judges one list against the images, both ways.
+
+    Args:
+        finding: What was found.
+
+    Yields:
+        Verdicts.
+    """
     split, file = finding.split, finding.file
     yield none_of(
         f"lists.{split}.absent",

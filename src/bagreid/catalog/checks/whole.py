@@ -1,11 +1,11 @@
-"""Whether an archive is meant to be the whole of SYSU-30k, however little of it arrived."""
+"""Whether an archive is meant to be the whole of its set, however little of it arrived."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from bagreid.catalog.checks.folders import distinct_numbers
-from bagreid.catalog.published import PUBLISHED
+from bagreid.catalog.published import PUBLISHED, is_full_labelled
 from bagreid.catalog.survey import Survey
 
 _MOST = 0.5
@@ -17,7 +17,8 @@ def why_whole(survey: Survey) -> str | None:
 
     A cut or incomplete download still has lists and a bag file of full length, high folder
     numbers, or test people numbered as in the release (behind the train folders). Synthetic
-    archives of that size give themselves away by their truth, which SYSU-30k has not.
+    archives of that size give themselves away by their truth, which SYSU-30k has not. Of a
+    strongly labelled set the people in its train images tell.
 
     Args:
         survey: The archive.
@@ -25,6 +26,10 @@ def why_whole(survey: Survey) -> str | None:
     Returns:
         The sign, as a clause; None where there is none.
     """
+    if survey.labelled is not None:
+        people = len(survey.identities)
+        full = is_full_labelled(survey.labelled, people)
+        return f"it has {people:,} people in its train images" if full else None
     if survey.layout is not None and survey.layout.truth_file is not None:
         return None
     folders = PUBLISHED["train folders"]

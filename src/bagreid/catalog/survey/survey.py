@@ -15,6 +15,7 @@ import pyarrow as pa
 from bagreid.catalog.bags import EMPTY_BAGS, BagFile, BagTable
 from bagreid.catalog.findings import Findings
 from bagreid.catalog.layouts import Layout
+from bagreid.catalog.layouts.labelled import SetKey
 from bagreid.catalog.long_names import LongNames
 from bagreid.catalog.members import SPLITS, Members, canonical_name
 from bagreid.catalog.pieces import Oddities
@@ -146,6 +147,12 @@ class Survey:
             truth_problem=None,
         )
 
+    @property
+    def labelled(self) -> SetKey | None:
+        """Which strongly labelled set it is; None for SYSU-30k and its like."""
+        found = self.layout.labelled if self.layout is not None else None
+        return found.key if found is not None else None
+
     def problems(self) -> Iterator[BagreidError]:
         """Everything that keeps a catalog from being built, in the order of reading."""
         yield from self.layout_problems
@@ -197,8 +204,7 @@ class Survey:
         shard, block = int(members.shard[row]), int(members.block[row])
         if self.loose and shard == len(self.shards) - 1:
             stored = str(pa.chunked_array(self.loose)[block].as_py())
-            labelled = self.layout is not None and self.layout.labelled is not None
-            return stored if labelled else canonical_name(stored, split)
+            return stored if self.labelled else canonical_name(stored, split)
         name = self.long_names.find(shard, block)
         if name is None:
             try:

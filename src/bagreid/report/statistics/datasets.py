@@ -119,7 +119,7 @@ def this_archive(statistics: Statistics) -> DataSet:
         name=HERE,
         identities=statistics.here("identities"),
         scene=None,
-        annotation="weak" if statistics.has_bags else "none",
+        annotation="strong" if statistics.labelled else "weak" if statistics.has_bags else "none",
         cameras=f"{len(cameras)} in the test set" if cameras else None,
         images=statistics.here("images"),
         test_identities=statistics.test_identities,

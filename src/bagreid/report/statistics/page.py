@@ -106,7 +106,7 @@ def headline(statistics: Statistics) -> str:
 def beside_the_benchmark(statistics: Statistics) -> str:
     """How large the archive is beside the published SYSU-30k."""
     here, published = statistics.here("images"), PUBLISHED["images"]
-    if statistics.full_set:
+    if statistics.full_set and statistics.labelled is None:
         difference = here - published
         if not difference:
             return f"Exactly the {count(published)} images that are published of SYSU-30k."

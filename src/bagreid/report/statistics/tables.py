@@ -7,6 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bagreid.catalog.published import title_of
 from bagreid.catalog.statistics import Statistics
 from bagreid.report.statistics.datasets import (
     IMAGENET,
@@ -101,7 +102,7 @@ def counts_table(statistics: Statistics) -> Table:
         rows.append(row)
     if statistics.full_set:
         header.append("difference")
-    title = "What is here, beside what is published of SYSU-30k"
+    title = f"What is here, beside what is published of {title_of(statistics.labelled)}"
     return Table(name="counts", title=title, header=header, rows=rows)
 
 
