@@ -8,8 +8,20 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 IDLE = "between steps"
 
+ORDER = (
+    *("log", "save", "validate", IDLE),  # after a step is counted, before the next
+    *("load", "copy", "augment", "forward", "teacher", "targets", "loss"),
+    *("backward", "update", "note"),
+)
+"""The phases in the order in which they come between two counts of a step."""
+
 Observer = Callable[[str], AbstractContextManager[object]]
 """Asked for a context at the beginning of each phase, with the phase's name."""
+
+
+def order_of(name: str) -> int:
+    """Number of a phase in their order; one that is not known counts as between steps."""
+    return ORDER.index(name if name in ORDER else IDLE)
 
 
 class Phases:
