@@ -27,6 +27,7 @@ from bagreid.models.mgn import MultiGranularityNetwork, is_mgn, places_of, relea
 
 # of a teacher and a student the teacher comes first: the moving average is what is evaluated
 _WRAPPERS = ("teacher", "model", "state_dict", "model_state_dict", "network")
+_OURS = "bagreid.checkpoint/"
 _PREFIXES = ("module.", "model.", "_orig_mod.")
 _QUERY_ENCODER = "encoder_q."
 _WANTED = re.compile(r"GLOBAL ([\w.]+)")
@@ -154,6 +155,8 @@ def state_dict_of(content: Any, path: Path) -> dict[str, Tensor]:
     Raises:
         BagreidError: There are none.
     """
+    if isinstance(content, dict) and str(content.get("format")).startswith(_OURS):
+        content = content.get("state", content)  # format 1 had no such level
     for key in _WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]

@@ -67,7 +67,7 @@ def test_those_of_a_run_that_is_replaced_go(tmp_path: Path) -> None:
 def test_an_error_while_writing_leaves_what_was_there(tmp_path: Path) -> None:
     path = save(tmp_path, 3, model=torch.zeros(2))
     before = path.read_bytes()
-    with pytest.raises(Exception, match="lambda"):
+    with pytest.raises(Exception, match="unsaveable"):
         save(tmp_path, 3, model=torch.ones(10_000), unsaveable=lambda: None)
     assert path.read_bytes() == before
     assert names(tmp_path) == [path.name]
@@ -113,5 +113,5 @@ def test_foreign_files_are_refused(tmp_path: Path, content: object) -> None:
 def test_damaged_files_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "step-000000001.pt"
     path.write_bytes(content)
-    with pytest.raises(BagreidError, match="no checkpoint, or a damaged or cut one"):
+    with pytest.raises(BagreidError, match=r"step-000000001\.pt: damaged: .*--resume-from auto"):
         read_checkpoint(path)
