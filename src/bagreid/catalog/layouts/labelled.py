@@ -91,9 +91,9 @@ def find(root: Path) -> LabelledSet | None:
         BagreidError: Several sets lie there, a part of the set is missing, or there is CUHK03 as
             one MATLAB file only.
     """
-    around = [root.parent] if root.name in _INSIDE else []
-    for level in (*_levels(root), around):
-        found = [folder for folder in level if _is_market(folder) or _is_msmt17(folder)]
+    for level in _levels(root):
+        sets = [folder for folder in level if _is_market(folder) or _is_msmt17(folder)]
+        found = list({folder.resolve(): folder for folder in reversed(sets)}.values())[::-1]
         if len(found) > 1:
             raise _several(root, found)
         if found:
@@ -106,12 +106,14 @@ def find(root: Path) -> LabelledSet | None:
 
 
 def _levels(root: Path) -> Iterator[list[Path]]:
-    """`root`, then the folders in it, then those in them."""
+    """`root`, the folder around it where `root` may be a part, then the folders in it, two deep."""
     level = [root]
-    for _ in range(_DEPTH):
-        yield level
-        level = [Path(entry.path) for folder in level for entry in _folders_in(folder)]
     yield level
+    if root.name in _INSIDE:
+        yield [root.parent]
+    for _ in range(_DEPTH):
+        level = [Path(entry.path) for folder in level for entry in _folders_in(folder)]
+        yield level
 
 
 def _folders_in(folder: Path) -> list[os.DirEntry[str]]:
