@@ -120,7 +120,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         DamagedCheckpointError: It is not as it was written; says what is wrong as far as known.
         BagreidError: There is none, it may not be read, or it is something else.
     """
-    if path.is_dir():
+    if _is_folder(path):
         found = list_checkpoints(path) or list_checkpoints(path / "checkpoints")
         if not found:
             raise BagreidError(
@@ -170,6 +170,13 @@ def newest_whole(folder: Path, say: Callable[[str], None]) -> Checkpoint | None:
             remedy="Begin the run anew with --anew, or get a whole one from elsewhere",
         )
     return None
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # no right to look; reading the file says so
+        return False
 
 
 def _read_content(path: Path) -> tuple[dict[str, Any], str]:

@@ -96,8 +96,8 @@ def _expected_bytes(begin: bytes) -> int | None:
     start = 30 + int.from_bytes(begin[26:28], "little") + int.from_bytes(begin[28:30], "little")
     name = None
     try:
-        for _, value, _ in pickletools.genops(begin[start:]):
-            if name == "bytes" and isinstance(value, int):
+        for code, value, _ in pickletools.genops(begin[start:]):
+            if name == "bytes" and isinstance(value, int) and "PUT" not in code.name:
                 return value
             name = value if isinstance(value, str) else name
     except Exception:
