@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -57,6 +58,8 @@ def _run(rank: int, size: int, port: str, arguments: list[str], said: Path, befo
         code = main(arguments)
     except SystemExit as stop:
         code = int(stop.code or 0)
+    except Exception:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
