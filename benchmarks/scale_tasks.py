@@ -108,7 +108,7 @@ class Watched(Dataset[Any]):
 
     def __getitem__(self, task: tuple[int, int] | str) -> BagBatch | Weight:
         if isinstance(task, tuple):
-            return self._batches[task]
+            return self._batches[(*task, 0)]
         if task == "plan":
             for epoch, step in np.ndindex(2, _STEPS):
                 self._catalog.places(self._plan.batch(epoch, step).rows)

@@ -135,13 +135,15 @@ class PlannedBatch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BagBatch:
-    """One rank's share of a training batch, decoded.
+    """One rank's share of a training batch, decoded and resized.
 
     Attributes:
-        images: ``(N, 3, H, W)`` float32, augmented and normalised.
+        images: ``(N, 3, H, W)`` uint8 of the canvas's size, channels last in memory: what
+            `bagreid.data.augment.train_views` takes, with ``views``.
         rows: ``(N,)`` int64, catalog rows actually shown (a broken image is replaced).
         groups: ``(N,)`` int64, group of each image, as in `PlannedBatch`.
         bags: ``(N,)`` int64, bag of each image, as in `PlannedBatch`.
+        views: ``(N, V)`` float64, what is drawn for each image: a `bagreid.data.draws.View` a row.
         replaced: Rows of broken images that another image of the same bag stands in for.
     """
 
@@ -149,4 +151,5 @@ class BagBatch:
     rows: Tensor
     groups: Tensor
     bags: Tensor
+    views: Tensor
     replaced: tuple[int, ...] = ()

@@ -1,8 +1,14 @@
-"""Brightness, contrast and saturation as one linear map of an image."""
+"""Brightness, contrast and saturation as one linear map of an image, and turns of its hue.
+
+All here is products, sums, extremes and roundings of single elements, which come out alike whatever
+the batch, the memory layout, the threads and the instruction set: a matrix product, or a product
+and a sum fused into one, would not promise that.
+
+Shape letters: N images, H height, W width.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -11,16 +17,18 @@ from torch import Tensor
 LUMA = (0.2989, 0.587, 0.114)
 """Weights of red, green and blue in grey (ITU-R BT.601, with torchvision's digits)."""
 
-_LUMA_311 = torch.tensor(LUMA).view(3, 1, 1)
 _GREY_OF_GREY = sum(LUMA)  # 0.9999: the grey of a grey pixel is a trifle darker
 
 
 class ColourMap(NamedTuple):
-    """The map x ↦ pixel·x + grey·g(x) + shift, with g(x) the grey of the pixel."""
+    """The map x ↦ pixel·x + grey·g(x) + mean·m, with g(x) the grey of a pixel, m that of all.
+
+    m is the mean grey of the untouched image: so the map is known before the image is.
+    """
 
     pixel: float = 1.0
     grey: float = 0.0
-    shift: float = 0.0
+    mean: float = 0.0
 
     @property
     def _grey_of_result(self) -> float:
@@ -28,12 +36,12 @@ class ColourMap(NamedTuple):
 
     def brightness(self, factor: float) -> ColourMap:
         """Then multiplies every pixel by ``factor``."""
-        return ColourMap(factor * self.pixel, factor * self.grey, factor * self.shift)
+        return ColourMap(factor * self.pixel, factor * self.grey, factor * self.mean)
 
-    def contrast(self, factor: float, mean_grey: float) -> ColourMap:
-        """Then blends with the mean grey of the image, given that of the untouched one."""
-        mean = self._grey_of_result * mean_grey + self.shift * _GREY_OF_GREY
-        return self.brightness(factor)._replace(shift=factor * self.shift + (1 - factor) * mean)
+    def contrast(self, factor: float) -> ColourMap:
+        """Then blends with the mean grey of the image as it is by now."""
+        mean = self._grey_of_result + self.mean * _GREY_OF_GREY
+        return self.brightness(factor)._replace(mean=factor * self.mean + (1 - factor) * mean)
 
     def saturation(self, factor: float) -> ColourMap:
         """Then blends every pixel with its own grey."""
@@ -41,35 +49,64 @@ class ColourMap(NamedTuple):
         return ColourMap(
             factor * self.pixel,
             factor * self.grey + rest * self._grey_of_result,
-            factor * self.shift + rest * self.shift * _GREY_OF_GREY,
+            factor * self.mean + rest * self.mean * _GREY_OF_GREY,
         )
 
 
-def mean_grey(image_3HW: Tensor) -> float:
-    """Mean grey of an image of whole numbers 0…255; ``(3, H, W)`` of any dtype.
+def mean_grey(images: Tensor) -> Tensor:
+    """Mean grey of each image; ``(N, 3, H, W)`` of whole numbers 0…255 → ``(N,)`` float64.
 
-    float64 sums whole numbers exactly, so the result does not depend on how threads split the sum.
+    float64 sums whole numbers exactly, and float32 numbers of about their size as well, so the
+    result does not depend on how threads split the sum.
     """
-    sums: Sequence[float] = image_3HW.sum(dim=(1, 2), dtype=torch.float64).tolist()
-    pixels = image_3HW.shape[1] * image_3HW.shape[2]
-    return sum(weight * total for weight, total in zip(LUMA, sums, strict=True)) / pixels
+    sums = images.sum(dim=(2, 3), dtype=torch.float64)
+    red, green, blue = (sums[:, channel] * weight for channel, weight in enumerate(LUMA))
+    return (red + green + blue) * (1 / (images.shape[2] * images.shape[3]))
 
 
-def apply_colour(image_3HW: Tensor, colour: ColourMap) -> None:
-    """Applies the map in place, and clips once at its end.
+def apply_colour(images: Tensor, colour: Tensor) -> None:
+    """Applies a map to each image in place, and clips once at its end.
 
     torchvision's adjustments clip (and round, on bytes) after each step; clipping once, on floats,
     differs only where a pixel leaves 0…255 on the way.
 
     Args:
-        image_3HW: ``(3, H, W)`` float32, 0…255.
-        colour: The map.
+        images: ``(N, 3, H, W)`` float32, 0…255.
+        colour: ``(N, 3)`` float64, a `ColourMap` a row.
     """
-    # Products and sums of single elements only: these round alike whatever the threads, the
-    # instruction set and the batch, which a matrix product does not promise.
-    grey_HW = (image_3HW * _LUMA_311).sum(dim=0)
-    grey_HW *= colour.grey
-    grey_HW += colour.shift
-    image_3HW *= colour.pixel
-    image_3HW += grey_HW
-    image_3HW.clamp_(0, 255)
+    shift = (colour[:, 2] * mean_grey(images)).float()
+    pixel, grey = colour[:, 0].float(), colour[:, 1].float()
+    grey_NHW = images[:, 0] * LUMA[0]
+    for channel in (1, 2):
+        grey_NHW += images[:, channel] * LUMA[channel]
+    grey_NHW *= grey[:, None, None]
+    grey_NHW += shift[:, None, None]
+    images *= pixel[:, None, None, None]
+    images += grey_NHW[:, None]
+    images.clamp_(0, 255)
+
+
+def turn_hue(images: Tensor, turn: Tensor) -> Tensor:
+    """Turns the hue of each image, with saturation and value (of HSV) as they are.
+
+    Args:
+        images: ``(N, 3, H, W)`` float32, 0…255.
+        turn: ``(N,)`` float32, in full turns.
+
+    Returns:
+        ``(N, 3, H, W)`` float32, 0…255.
+    """
+    red, green, blue = images.unbind(1)
+    value = images.amax(1)
+    chroma = value - images.amin(1)
+    divisor = torch.where(chroma == 0, 1.0, chroma)
+    # The hue in sixths of a turn, from -1 to 5, by the channel that is brightest.
+    hue = torch.where(green == value, (blue - red) / divisor + 2, (red - green) / divisor + 4)
+    hue = torch.where(red == value, (green - blue) / divisor, hue)
+    turned = torch.empty_like(images)
+    for channel, sixths in enumerate((5, 3, 1)):
+        place = (hue + sixths) * (1 / 6) + turn[:, None, None]
+        place = (place - place.floor()) * 6
+        share = torch.minimum(place, 4 - place).clamp_(0, 1)
+        turned[:, channel] = value - chroma * share
+    return turned

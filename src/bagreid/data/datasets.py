@@ -20,11 +20,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from bagreid.contracts import BagBatch, BagreidError, ImageRef, IntArray, PlannedBatch
-from bagreid.data.augment import draw, normalise, resize_into, write_train_view
+from bagreid.data.augment import resize_into
 from bagreid.data.config import AugmentConfig
 from bagreid.data.decode import BrokenImage, decode_jpeg
-
-_FLOAT_BYTES = 4
+from bagreid.data.draws import draw_views
 
 
 class ImageStore(Protocol):
@@ -42,8 +41,16 @@ class Plan(Protocol):
 
     steps_per_epoch: int
 
-    def batch(self, epoch: int, step: int, rank: int = 0, world_size: int = 1) -> PlannedBatch:
-        """Plans one rank's share of one batch."""
+    def batch(
+        self,
+        epoch: int,
+        step: int,
+        rank: int = 0,
+        world_size: int = 1,
+        part: int = 0,
+        parts: int = 1,
+    ) -> PlannedBatch:
+        """Plans one rank's share of one batch, or of a part of it."""
 
     def prepare(self, epoch: int) -> None:
         """Draws the tables of an epoch ahead of their use."""
@@ -85,8 +92,25 @@ def decode_whole(
             yield None
 
 
+def pixels(images: int, size: tuple[int, int], memory: Tensor | None = None) -> Tensor:
+    """Room for the pixels of a batch.
+
+    Args:
+        images: How many.
+        size: Their height and width.
+        memory: uint8, where to find it; new memory where None, or where that is too small.
+
+    Returns:
+        ``(images, 3, height, width)`` uint8, channels last in memory.
+    """
+    shape = images, *size, 3
+    if memory is None or len(memory) < math.prod(shape):
+        memory = torch.empty(math.prod(shape), dtype=torch.uint8)
+    return memory[: math.prod(shape)].view(shape).permute(0, 3, 1, 2)
+
+
 class BagDataset(Dataset[BagBatch]):
-    """Makes the training batch of any (epoch, step).
+    """Makes the training batch of any (epoch, step, part).
 
     Args:
         store: The catalog.
@@ -95,6 +119,7 @@ class BagDataset(Dataset[BagBatch]):
         seed: The run's seed.
         rank: Which share of each batch.
         world_size: Into how many shares a batch is dealt.
+        parts: Into how many parts a batch is cut before.
         quarantine: Rows of images known to be broken; they are not even read.
     """
 
@@ -107,6 +132,7 @@ class BagDataset(Dataset[BagBatch]):
         seed: int,
         rank: int = 0,
         world_size: int = 1,
+        parts: int = 1,
         quarantine: Collection[int] = (),
     ) -> None:
         self._store = store
@@ -114,35 +140,27 @@ class BagDataset(Dataset[BagBatch]):
         self._augment = augment
         self._seed = seed
         self._share = (rank, world_size)
+        self._parts = parts
         self._quarantine = frozenset(quarantine)
 
-    def __getitem__(self, index: tuple[int, int]) -> BagBatch:
+    def __getitem__(self, index: tuple[int, int, int]) -> BagBatch:
         return self.make(index)
 
-    def batch_bytes(self, index: tuple[int, int]) -> int:
-        """Bytes that the pixels of a batch take."""
-        images = len(self._plan.batch(*index, *self._share).rows)
-        return images * 3 * self._augment.height * self._augment.width * _FLOAT_BYTES
+    def batch_bytes(self, index: tuple[int, int, int]) -> int:
+        """Bytes that the pixels of a batch take, at most: its first part is the largest."""
+        images = len(self._plan.batch(*index[:2], *self._share, 0, self._parts).rows)
+        return images * 3 * math.prod(self._augment.canvas)
 
-    def views(self, images: int, memory: Tensor | None = None) -> Tensor:
-        """Room for so many images, ``(images, 3, H, W)`` float32.
+    def room(self, images: int, memory: Tensor | None = None) -> Tensor:
+        """Room for so many images, as `pixels` gives it."""
+        return pixels(images, self._augment.canvas, memory)
 
-        Args:
-            images: How many.
-            memory: uint8, where to find it; new memory where None, or where that is too small.
-        """
-        shape = images, 3, self._augment.height, self._augment.width
-        size = math.prod(shape) * _FLOAT_BYTES
-        if memory is None or len(memory) < size:
-            return torch.empty(shape)
-        return memory[:size].view(torch.float32).view(shape)
-
-    def make(self, index: tuple[int, int], memory: Tensor | None = None) -> BagBatch:
+    def make(self, index: tuple[int, int, int], memory: Tensor | None = None) -> BagBatch:
         """Makes a batch.
 
         Args:
-            index: Epoch and step.
-            memory: uint8, where its pixels shall lie; see `views`.
+            index: Epoch, step and part of the step's batch.
+            memory: uint8, where its pixels shall lie; see `pixels`.
 
         Returns:
             The batch.
@@ -150,23 +168,22 @@ class BagDataset(Dataset[BagBatch]):
         Raises:
             BagreidError: If no image of a bag can be decoded.
         """
-        epoch, step = index
-        planned = self._plan.batch(epoch, step, *self._share)
-        config = self._augment
-        views = self.views(len(planned.rows), memory)
+        epoch, step, part = index
+        planned = self._plan.batch(epoch, step, *self._share, part, self._parts)
+        room = self.room(len(planned.rows), memory)
         shown = planned.rows.copy()
         images = decode_whole(self._store, planned.rows.tolist(), self._quarantine)
-        randomness = draw(self._seed, epoch, planned.keys)
-        for place, (image, draws) in enumerate(zip(images, randomness, strict=True)):
+        for place, image in enumerate(images):
             if image is None:
                 row, bag = int(planned.rows[place]), int(planned.bags[place])
                 image, shown[place] = self._stand_in(row, bag)
-            write_train_view(image, views[place], config, draws)
+            resize_into(image, room[place], self._augment)
         return BagBatch(
-            images=normalise(views, config),
+            images=room,
             rows=torch.from_numpy(shown),
             groups=torch.from_numpy(planned.groups),
             bags=torch.from_numpy(planned.bags),
+            views=draw_views(self._augment, self._seed, epoch, planned.keys),
             replaced=tuple(planned.rows[shown != planned.rows].tolist()),
         )
 
@@ -218,35 +235,27 @@ class ViewDataset(Dataset[ViewBatch]):
         """Bytes that the pixels of a batch take, at most."""
         return min(len(self._rows), self._batch_size) * 3 * math.prod(self._size)
 
-    def views(self, images: int, memory: Tensor | None = None) -> Tensor:
-        """Room for so many images, ``(images, 3, H, W)`` uint8, channels last in memory.
-
-        Args:
-            images: How many.
-            memory: uint8, where to find it; new memory where None, or where that is too small.
-        """
-        shape = images, *self._size, 3
-        if memory is None or len(memory) < math.prod(shape):
-            memory = torch.empty(math.prod(shape), dtype=torch.uint8)
-        return memory[: math.prod(shape)].view(shape).permute(0, 3, 1, 2)
+    def room(self, images: int, memory: Tensor | None = None) -> Tensor:
+        """Room for so many images, as `pixels` gives it."""
+        return pixels(images, self._size, memory)
 
     def make(self, index: int, memory: Tensor | None = None) -> ViewBatch:
         """Makes a batch.
 
         Args:
             index: Its number.
-            memory: uint8, where its pixels shall lie; see `views`.
+            memory: uint8, where its pixels shall lie; see `pixels`.
 
         Returns:
             The batch.
         """
         rows = self._rows[index * self._batch_size : (index + 1) * self._batch_size]
-        views = self.views(len(rows), memory)
+        room = self.room(len(rows), memory)
         broken = []
         for place, image in enumerate(decode_whole(self._store, rows.tolist(), self._quarantine)):
             if image is None:
-                views[place] = 0
+                room[place] = 0
                 broken.append(int(rows[place]))
             else:
-                resize_into(image, views[place], self._augment)
-        return ViewBatch(views, torch.from_numpy(rows.copy()), tuple(broken))
+                resize_into(image, room[place], self._augment)
+        return ViewBatch(room, torch.from_numpy(rows.copy()), tuple(broken))

@@ -41,6 +41,22 @@ class Source(Protocol):
         """All rows that may stand in for one another in a bag, ascending."""
 
 
+def array_split(count: int, shares: int, number: int) -> tuple[int, int]:
+    """Where one share of some things begins and ends, as `numpy.array_split` deals them.
+
+    Args:
+        count: How many things.
+        shares: Into how many shares they are dealt; the first ``count % shares`` take one more.
+        number: Which share.
+
+    Returns:
+        The first thing and one past the last.
+    """
+    size, more = divmod(count, shares)
+    first = number * size + min(number, more)
+    return first, first + size + (number < more)
+
+
 class BatchPlan:
     """Which images form which batch.
 
@@ -69,30 +85,38 @@ class BatchPlan:
                 "there is no image to plan with: no folder of a bag (or identity) holds any"
             )
 
-    def batch(self, epoch: int, step: int, rank: int = 0, world_size: int = 1) -> PlannedBatch:
-        """Plans one rank's share of one batch.
+    def batch(
+        self,
+        epoch: int,
+        step: int,
+        rank: int = 0,
+        world_size: int = 1,
+        part: int = 0,
+        parts: int = 1,
+    ) -> PlannedBatch:
+        """Plans one rank's share of one batch, or of a part of it.
+
+        A batch is cut into parts, and each part is dealt to the ranks: all parts in order, each in
+        rank order, are the global batch. A group is never cut.
 
         Args:
             epoch: The epoch, from 0.
             step: The step within the epoch, 0 ≤ step < steps_per_epoch.
-            rank: Which share of the batch's groups.
-            world_size: Into how many shares the groups are dealt; the shares in rank order are the
-                global batch.
+            rank: Which share of the part's groups.
+            world_size: Into how many shares they are dealt.
+            part: Which part of the batch's groups.
+            parts: Into how many parts they are cut.
 
         Returns:
             The rows with their groups, bags and keys.
 
         Raises:
-            ValueError: If there is no such step or rank.
+            ValueError: If there is no such step, rank or part, or if a share would be empty.
         """
-        if not (0 <= step < self.steps_per_epoch and 0 <= rank < world_size):
-            raise ValueError(
-                f"no step {step} of {self.steps_per_epoch}, or no rank {rank} of {world_size}"
-            )
+        if not 0 <= step < self.steps_per_epoch:
+            raise ValueError(f"no step {step} of {self.steps_per_epoch}")
         groups, size = self._config.groups, self._config.images_per_group
-        # The shares of np.array_split: the first groups % world_size ranks take one more.
-        first = rank * (groups // world_size) + min(rank, groups % world_size)
-        stop = first + groups // world_size + (rank < groups % world_size)
+        first, stop = self._cut(rank, world_size, part, parts)
         pools, order = self._tables(epoch)
         group = order[step * groups + first : step * groups + stop].astype(np.int64)
         pool = np.searchsorted(pools.group_start, group, side="right") - 1
@@ -107,6 +131,37 @@ class BatchPlan:
             bags=np.repeat(pools.bag[pool], size),
             keys=step * groups * size + slot,
         )
+
+    def shares(self, world_size: int, part: int = 0, parts: int = 1) -> tuple[int, ...]:
+        """How many images of a batch, or of a part of it, each rank takes; the same in every step.
+
+        Args:
+            world_size: Number of ranks.
+            part: Which part of the batch.
+            parts: Into how many parts it is cut.
+
+        Returns:
+            A number a rank; they may differ by one group.
+
+        Raises:
+            ValueError: If there is no such part, or if a share would be empty.
+        """
+        cuts = (self._cut(rank, world_size, part, parts) for rank in range(world_size))
+        return tuple((stop - first) * self._config.images_per_group for first, stop in cuts)
+
+    def _cut(self, rank: int, world_size: int, part: int, parts: int) -> tuple[int, int]:
+        """The groups of one share: the first, and one past the last."""
+        if not (0 <= rank < world_size and 0 <= part < parts):
+            raise ValueError(f"no rank {rank} of {world_size}, or no part {part} of {parts}")
+        groups = self._config.groups
+        if groups // parts < world_size:
+            raise ValueError(
+                f"{groups} groups a batch cannot be cut into {parts} parts for {world_size} ranks: "
+                "each needs at least one group"
+            )
+        begin, end = array_split(groups, parts, part)
+        first, stop = array_split(end - begin, world_size, rank)
+        return begin + first, begin + stop
 
     def prepare(self, epoch: int) -> None:
         """Draws the tables of an epoch now, so that processes forked later share them."""

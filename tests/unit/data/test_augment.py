@@ -4,76 +4,165 @@ import dataclasses
 import pickle
 import random
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sample_pictures import smooth_image
+from slow_view import slow_view
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
 from bagreid.data import AugmentConfig, augment
+from bagreid.data.draws import View, draw, draw_views, erased_box
 
 MGN = AugmentConfig(height=384, width=128, erase=0.5)
 R50 = AugmentConfig(
     height=192, width=96, resize=(224, 112), jitter=(0.1, 0.1, 0.1, 0.0), test_size=(256, 128)
 )
+ORDERS = ((0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0))
 PADDED = AugmentConfig(height=48, width=24, pad=6, interpolation="bilinear", erase=0.9)
 HUED = AugmentConfig(height=48, width=24, jitter=(0.0, 0.0, 0.0, 0.2))
+ALL = AugmentConfig(
+    height=43, width=21, resize=(47, 25), pad=3, jitter=(0.3, 0.3, 0.3, 0.1), cast=0.3, erase=0.7
+)
 KEYS = np.array([0, 1, 2, 7, 8, 10**12, 3])
-RECIPES = {"mgn": MGN, "r50": R50, "padded": PADDED, "hued": HUED}
+RECIPES = {"mgn": MGN, "r50": R50, "padded": PADDED, "hued": HUED, "all": ALL}
+
+
+def train_view(
+    image: Tensor, config: AugmentConfig, key: int, seed: int = 0, epoch: int = 0
+) -> Tensor:
+    resized = augment.resize(image, config.canvas, config)[None]
+    views = draw_views(config, seed, epoch, np.array([key]))
+    return augment.train_views(resized, views, config)[0]
 
 
 def view(config: AugmentConfig, key: int = 0, *, seed: int = 0, epoch: int = 0) -> Tensor:
+    return train_view(smooth_image(1, 72, 36, low=60), config, key, seed, epoch)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("low", [0, 60])
+def test_a_view_is_what_plain_steps_make(recipe: str, low: int) -> None:
+    config = RECIPES[recipe]
+    image = smooth_image(1, 72, 36, low=low)
+    for key in range(20):
+        fast = train_view(image, config, key)
+        assert fast.shape == (3, config.height, config.width)
+        assert fast.dtype == torch.float32
+        slow = slow_view(image, config, 0, 0, key)
+        assert torch.allclose(fast.double(), slow, atol=2e-3 if config.jitter[3] else 2e-5)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_view_is_what_torchvision_makes_step_by_step(recipe: str) -> None:
+    """Of an image so grey that no step clips, which is where the two may differ."""
+    config = replace(RECIPES[recipe], jitter=(0.1, 0.1, 0.1, 0.0), cast=0.0, erase=0.0, pad=0)
     image = smooth_image(1, 72, 36, low=60)
-    return augment.train_view(image, config, seed=seed, epoch=epoch, key=key)
-
-
-def plain_view(image: Tensor, config: AugmentConfig, key: int) -> Tensor:
-    """The same draws, through torchvision's functions one by one."""
-    (draws,) = augment.draw(0, 0, np.array([key]))
-    mode = InterpolationMode(config.interpolation)
-    image = functional.resize(image, list(config.canvas), interpolation=mode, antialias=True)
-    image = functional.pad(image, [config.pad] * 4)
-    height, width = config.height, config.width
-    top = int(draws.top * (image.shape[1] - height + 1))
-    left = int(draws.left * (image.shape[2] - width + 1))
-    image = image[:, top : top + height, left : left + width]
-    if draws.flip < config.flip:
-        image = functional.horizontal_flip(image)
-    image = functional.to_dtype(image, torch.float64, scale=True)
     adjust = (
         functional.adjust_brightness,
         functional.adjust_contrast,
         functional.adjust_saturation,
     )
-    order = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)][int(draws.order * 6)]
-    numbers = (draws.brightness, draws.contrast, draws.saturation)
-    for step in order:
-        strength = config.jitter[step]
-        image = adjust[step](image, 1 + strength * (2 * numbers[step] - 1))
-    if config.jitter[3]:
-        image = functional.adjust_hue(image, config.jitter[3] * (2 * draws.hue - 1))
-    image = functional.normalize(image, list(config.mean), list(config.std))
-    if draws.erase < config.erase:
-        box = augment.erased_box(config, draws)
-        assert box is not None
-        image = functional.erase(image, *box, torch.zeros(3, 1, 1, dtype=image.dtype))
-    return image
+    plain = replace(config, jitter=(0.0, 0.0, 0.0, 0.0))
+    for key, drawn in enumerate(draw(0, 0, np.arange(20))):
+        slow = slow_view(image, plain, 0, 0, key)
+        mean, std = torch.tensor(config.mean), torch.tensor(config.std)
+        slow = slow * std[:, None, None] + mean[:, None, None]
+        numbers = (drawn.brightness, drawn.contrast, drawn.saturation)
+        for step in ORDERS[int(drawn.order * 6)]:
+            slow = adjust[step](slow, 1 + 0.1 * (2 * numbers[step] - 1))
+        slow = functional.normalize(slow, list(config.mean), list(config.std))
+        assert torch.allclose(train_view(image, config, key).double(), slow, atol=2e-5)
+
+
+def batch_of(config: AugmentConfig, count: int) -> tuple[Tensor, Tensor]:
+    """Noise, for in it every rounding shows."""
+    height, width = config.canvas
+    noise = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (count, height, width, 3), generator=noise, dtype=torch.uint8)
+    return images.permute(0, 3, 1, 2), draw_views(config, 0, 0, np.arange(count))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.tuples(st.integers(1, 21), st.integers(1, 21)),
+    st.integers(0, 3),
+    st.lists(st.integers(0, 12), max_size=4),
+    st.booleans(),
+    st.booleans(),
+    st.integers(1, 3),
+    st.sampled_from([1, 700, 2**17]),
+)
+def test_an_image_comes_to_the_same_bits_in_any_batch(
+    size: tuple[int, int],
+    more: int,
+    cuts: list[int],
+    last: bool,
+    last_out: bool,
+    threads: int,
+    cached: int,
+) -> None:
+    canvas = (size[0] + more, size[1] + more)
+    config = replace(ALL, height=size[0], width=size[1], resize=canvas, pad=more // 2)
+    images, views = batch_of(config, 12)
+    whole = augment.train_views(images, views, config)
+    if not last:
+        images = images.contiguous()
+    out = torch.channels_last if last_out else torch.contiguous_format
+    before = torch.get_num_threads(), augment.CACHED
+    try:
+        torch.set_num_threads(threads)
+        augment.CACHED = cached
+        edges = [0, *sorted(cuts), 12]
+        parts = [
+            augment.train_views(images[a:b], views[a:b], config, memory_format=out)
+            for a, b in pairwise(edges)
+        ]
+    finally:
+        torch.set_num_threads(before[0])
+        augment.CACHED = before[1]
+    assert torch.equal(torch.cat(parts), whole)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_a_view_is_what_torchvision_makes_step_by_step(recipe: str) -> None:
+def test_batches_of_real_size_keep_their_bits(recipe: str) -> None:
     config = RECIPES[recipe]
-    # Grey enough that no step clips, which is where the two may differ.
-    image = smooth_image(1, 72, 36, low=60)
-    for key in range(20):
-        fast = augment.train_view(image, config, seed=0, epoch=0, key=key)
-        assert fast.shape == (3, config.height, config.width)
-        assert fast.dtype == torch.float32
-        slow = plain_view(image, config, key)
-        assert torch.allclose(fast.double(), slow, atol=2e-3 if config.jitter[3] else 2e-5)
+    images, views = batch_of(config, 40)
+    whole = augment.train_views(images, views, config)
+    for part in (slice(0, 1), slice(3, 10), slice(17, 40)):
+        assert torch.equal(augment.train_views(images[part], views[part], config), whole[part])
+
+
+def test_the_result_is_written_where_it_fits() -> None:
+    images, views = batch_of(R50, 3)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        first = augment.train_views(images, views, R50, memory_format=layout)
+        assert first.is_contiguous(memory_format=layout)
+        kept = first.clone()
+        first.zero_()
+        again = augment.train_views(images, views, R50, memory_format=layout, out=first)
+        assert again is first
+        assert torch.equal(again, kept)
+        fewer = augment.train_views(images[:2], views[:2], R50, memory_format=layout, out=first)
+        assert fewer is not first
+        assert torch.equal(fewer, kept[:2])
+
+
+def test_a_view_holds_what_was_drawn() -> None:
+    views = draw_views(ALL, 0, 0, np.arange(300))
+    assert views.dtype == torch.float64
+    columns = View._make(views.unbind(1))
+    assert columns.top.unique().tolist() == list(range(47 + 6 - 43 + 1))
+    assert columns.left.unique().tolist() == list(range(25 + 6 - 21 + 1))
+    assert columns.flip.unique().tolist() == [0, 1]
+    assert (columns.erase_bottom > columns.erase_top).float().mean() == pytest.approx(0.7, abs=0.1)
+    assert draw_views(ALL, 0, 0, np.arange(0)).shape == (0, len(View._fields))
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -91,18 +180,18 @@ def test_a_view_follows_from_seed_epoch_and_key(recipe: str) -> None:
 
 
 def test_draws_follow_from_each_key_and_share_no_number() -> None:
-    together = list(augment.draw(3, 1, KEYS))
-    assert together == [one for key in KEYS for one in augment.draw(3, 1, np.array([key]))]
+    together = list(draw(3, 1, KEYS))
+    assert together == [one for key in KEYS for one in draw(3, 1, np.array([key]))]
     numbers = [number for draws in together for number in (*draws[:-1], *draws.box)]
     assert len(set(numbers)) == len(numbers) == 52 * len(KEYS)
-    assert not list(augment.draw(3, 1, KEYS[:0]))
+    assert not list(draw(3, 1, KEYS[:0]))
 
 
 def test_switching_one_augmentation_off_leaves_the_others() -> None:
     def flipped(config: AugmentConfig) -> list[bool]:
         return [
             draws.flip < config.flip and not torch.equal(view(config, key), view(PLAIN, key))
-            for key, draws in enumerate(augment.draw(0, 0, np.arange(30)))
+            for key, draws in enumerate(draw(0, 0, np.arange(30)))
         ]
 
     PLAIN = AugmentConfig(height=48, width=24, flip=0.0, erase=0.0)
@@ -154,8 +243,8 @@ def test_bits_do_not_depend_on_the_number_of_threads() -> None:
 def test_erased_rectangles_keep_to_their_ranges() -> None:
     config = AugmentConfig(height=96, width=48, erase_area=(0.05, 0.2), erase_aspect=(0.5, 2.0))
     boxes = []
-    for draws in augment.draw(0, 0, np.arange(4000)):
-        box = augment.erased_box(config, draws)
+    for draws in draw(0, 0, np.arange(4000)):
+        box = erased_box(config, draws)
         assert box is not None
         boxes.append(box)
     top, left, height, width = np.array(boxes).T
@@ -181,7 +270,7 @@ def test_half_of_the_views_are_erased_to_exactly_zero() -> None:
 
 def test_a_rectangle_that_never_fits_is_left_away() -> None:
     config = AugmentConfig(height=8, width=4, erase_area=(1.0, 1.0), erase=1.0)
-    assert all(augment.erased_box(config, draws) is None for draws in augment.draw(0, 0, KEYS))
+    assert all(erased_box(config, draws) is None for draws in draw(0, 0, KEYS))
     assert not (view(config) == 0).all(dim=0).any()
 
 
@@ -190,7 +279,7 @@ def test_crops_begin_everywhere() -> None:
     ramp = torch.arange(1, 51, dtype=torch.uint8).view(1, 10, 5).expand(3, 10, 5)
     corners = set()
     for key in range(400):
-        shown = augment.train_view(ramp, config, seed=0, epoch=0, key=key)
+        shown = train_view(ramp, config, key)
         pixels = (shown[0] * config.std[0] + config.mean[0]).mul(255).round()
         corners.add((int(pixels[4, 2]), int(pixels[0, 0])))
     inside = {

@@ -4,7 +4,7 @@ import pickle
 import random
 import tracemalloc
 from collections import Counter
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def same(one: PlannedBatch, other: PlannedBatch) -> bool:
 
 
 @given(sizes_of_folders, configs, st.integers(0, 3))
-def test_the_ranks_of_any_world_share_the_global_batch(
+def test_the_ranks_and_parts_of_any_world_make_up_the_global_batch(
     sizes: list[int], config: PlanConfig, epoch: int
 ) -> None:
     plan = bag_plan(sizes, released_bags(len(sizes)), config)
@@ -43,11 +43,27 @@ def test_the_ranks_of_any_world_share_the_global_batch(
             whole.groups.tolist()
             == np.repeat(np.arange(config.groups), config.images_per_group).tolist()
         )
-        for world_size in range(1, 9):
-            shares = [plan.batch(epoch, step, rank, world_size) for rank in range(world_size)]
-            dealt = np.array_split(np.arange(config.groups), world_size)
+        for parts, world_size in product(range(1, 5), range(1, 9)):
+            if config.groups // parts < world_size:
+                with pytest.raises(ValueError, match=rf"^{config.groups} groups .* {world_size} r"):
+                    plan.shares(world_size, 0, parts)
+                with pytest.raises(ValueError, match=f"cut into {parts} parts"):
+                    plan.batch(epoch, step, 0, world_size, 0, parts)
+                continue
+            dealt = [
+                groups
+                for part in np.array_split(np.arange(config.groups), parts)
+                for groups in np.array_split(part, world_size)
+            ]
+            shares = [
+                plan.batch(epoch, step, rank, world_size, part, parts)
+                for part in range(parts)
+                for rank in range(world_size)
+            ]
             for share, groups in zip(shares, dealt, strict=True):
                 assert sorted(set(share.groups.tolist())) == groups.tolist()
+            counts = [plan.shares(world_size, part, parts) for part in range(parts)]
+            assert [len(share.rows) for share in shares] == [n for part in counts for n in part]
             together = PlannedBatch(
                 *(
                     np.concatenate([getattr(share, name) for share in shares])
@@ -217,9 +233,12 @@ def test_no_image_is_an_error(kind: str) -> None:
 
 def test_wrong_use_is_refused() -> None:
     plan = bag_plan([30] * 10, released_bags(10), PlanConfig())
-    for step, rank, world_size in ((-1, 0, 1), (plan.steps_per_epoch, 0, 1), (0, 2, 2)):
+    for step in (-1, plan.steps_per_epoch):
         with pytest.raises(ValueError, match="no step"):
-            plan.batch(0, step, rank, world_size)
+            plan.batch(0, step)
+    for rank, part in ((2, 0), (-1, 0), (0, 3), (0, -1)):
+        with pytest.raises(ValueError, match=f"no rank {rank} of 2, or no part {part} of 3"):
+            plan.batch(0, 0, rank, 2, part, 3)
     with pytest.raises(ValueError, match="not identities"):
         bag_plan([3], [[0]], PlanConfig(kind="identities"))
 
