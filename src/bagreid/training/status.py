@@ -124,6 +124,7 @@ class RunStatus:
             "total_steps": total_steps,
             "epochs": epochs,
             "processes": processes,
+            "processes_here": int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
             "command": [printable(word) for word in (sys.argv[1:] if command is None else command)],
             "folder": _here(),
             "started": time.time(),
