@@ -18,6 +18,7 @@ VERBS: dict[str, str] = {
     "stats": "count an archive and write its figures, tables and a page",
     "shrink": "write an archive again with smaller images, tar to tar",
     "train": "train a network from a configuration file",
+    "runs": "list the runs of a folder, and how to go on with those that stopped",
     "extract": "write the features of an archive's test images",
     "evaluate": "rank the gallery for every query and print rank-k and mAP",
     "compare": "test methods on the same queries, and draw their curves",
