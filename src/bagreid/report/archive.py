@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from bagreid.catalog import Catalog, open_catalog
+from bagreid.catalog import BagSimulation, Catalog, open_catalog
 from bagreid.contracts import BagreidError
 
 HEIGHT = 128
@@ -38,9 +38,15 @@ class Archive:
     Args:
         root: Where the archive lies, ``None`` when the run does not say.
         catalog: Its catalog, where that is open already.
+        simulation: How bags are made of a strongly labelled set.
     """
 
-    def __init__(self, root: Path | None, catalog: Catalog | None = None) -> None:
+    def __init__(
+        self,
+        root: Path | None,
+        catalog: Catalog | None = None,
+        simulation: BagSimulation = BagSimulation(),  # noqa: B008 - frozen
+    ) -> None:
         self.root = root
         self.catalog = catalog
         self.trouble: str | None = None
@@ -52,7 +58,7 @@ class Archive:
             self.trouble = "The result files name no archive, so images are empty frames."
             return
         try:
-            self.catalog = open_catalog(root)
+            self.catalog = open_catalog(root, simulation=simulation)
         except (BagreidError, OSError) as error:
             reason = str(error).rstrip(".")
             self.trouble = f"The archive cannot be opened, so images are empty frames ({reason})."

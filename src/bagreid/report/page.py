@@ -117,7 +117,7 @@ def _pictures(work: WorkDir, root: Path | None) -> tuple[list[Group], list[BagCa
     def archive(named: str | None) -> Archive:
         place = root or (Path(named or work.root or "") if named or work.root else None)
         if place not in archives:
-            archives[place] = Archive(place)
+            archives[place] = Archive(place, simulation=main.simulation)
         return archives[place]
 
     ranked: list[Group] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bagreid.catalog import BagSimulation
 from bagreid.contracts import BagreidError
 from bagreid.report.fields import Fields, read_json
 from bagreid.report.log import TrainingLog, read_log
@@ -36,6 +37,18 @@ class Method:
     pseudo_labels: PseudoLabels | None = None
     pseudo_label_accuracy: float | None = None
     seconds: float | None = None
+
+    @property
+    def simulation(self) -> BagSimulation:
+        """How bags were made of a strongly labelled set: it decides which row is which image."""
+        data = (self.config or {}).get("data")
+        names = ("bag_people", "bag_images", "bag_seed")
+        numbers = [data.get(name) for name in names] if isinstance(data, dict) else []
+        people, images, seed = (n if isinstance(n, int) else -1 for n in numbers or (-1, -1, -1))
+        try:
+            return BagSimulation(people=people, images=images, seed=seed)
+        except ValueError:  # a run from before there were such options, or a file edited by hand
+            return BagSimulation()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
