@@ -38,7 +38,8 @@ def cropped(image: Tensor, config: AugmentConfig, drawn: Draws) -> Tensor:
     top = int(drawn.top * (image.shape[1] - config.height + 1))
     left = int(drawn.left * (image.shape[2] - config.width + 1))
     window = image[:, top : top + config.height, left : left + config.width]
-    return functional.horizontal_flip(window) if drawn.flip < config.flip else window
+    mirrored: Tensor = functional.horizontal_flip(window)
+    return mirrored if drawn.flip < config.flip else window
 
 
 def grey(view: Tensor) -> Tensor:

@@ -157,7 +157,7 @@ def test_the_result_is_written_where_it_fits() -> None:
 def test_a_view_holds_what_was_drawn() -> None:
     views = draw_views(ALL, 0, 0, np.arange(300))
     assert views.dtype == torch.float64
-    columns = View._make(views.unbind(1))
+    columns: View[Tensor] = View._make(views.unbind(1))
     assert columns.top.unique().tolist() == list(range(47 + 6 - 43 + 1))
     assert columns.left.unique().tolist() == list(range(25 + 6 - 21 + 1))
     assert columns.flip.unique().tolist() == [0, 1]

@@ -135,7 +135,7 @@ def test_parts_of_batches_follow_one_another(make_catalog: Maker, workers: int) 
             for name in TENSORS:
                 together = torch.cat([getattr(share, name) for share in shares])
                 assert torch.equal(together, getattr(batch, name))
-    with pytest.raises(ValueError, match="4 groups .* 3 parts for 2 ranks"):
+    with pytest.raises(ValueError, match=r"4 groups .* 3 parts for 2 ranks"):
         next(loader.bag_loader(catalog, plan, AUGMENT, seed=1, epoch=0, world_size=2, parts=3))
 
 
