@@ -12,13 +12,16 @@ Known forms, told apart by their keys (no pickled code is ever run: ``weights_on
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -33,6 +36,9 @@ _QUERY_ENCODER = "encoder_q."
 _WANTED = re.compile(r"GLOBAL ([\w.]+)")
 _REMEDY = "Give a file of tensors: a .pth or .pt state dict, a checkpoint of bagreid, .safetensors"
 
+
+WEIGHTS_FORMAT = "bagreid.weights/1"
+"""What the metadata of exported weights call themselves, under ``bagreid``."""
 
 RELEASED_RESNET50 = "released ResNet-50 of SYSU-30k"
 """The form of ``net_6.pth`` and ``pretrained_model.pth``, which their test compares by logits."""
@@ -95,7 +101,9 @@ def read_file(path: Path) -> Any:
         path: A torch pickle or a ``.safetensors`` file.
 
     Returns:
-        Whatever the file holds, on the CPU.
+        Whatever the file holds, on the CPU; of a file that `bagreid train` exported a dictionary
+        of ``format``, ``config``, ``identities``, ``step`` and ``state_dict``. Tensors may lie in
+        the file itself, mapped, and be read when they are used.
 
     Raises:
         BagreidError: The file is absent, is no such file, is cut, or wants pickled code.
@@ -107,8 +115,11 @@ def read_file(path: Path) -> Any:
             # torch warns of what is reported below in one line
             warnings.simplefilter("ignore")
             if path.suffix == ".safetensors":
-                return load_file(path)
-            return torch.load(path, map_location="cpu", weights_only=True)
+                return _read_safetensors(path)
+            # of a mapped file only what is used is read: not the optimiser's state beside the
+            # weights; torch cannot map its format from before it wrote zips
+            mapped = zipfile.is_zipfile(path)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except PermissionError as error:
         raise BagreidError(
             "this file may not be read", path=path, remedy="Check its rights"
@@ -116,6 +127,17 @@ def read_file(path: Path) -> Any:
     except Exception as error:
         # damaged bytes can make an unpickler raise anything, from IndexError to AssertionError
         raise _unreadable(path, error) from error
+
+
+def _read_safetensors(path: Path) -> Any:
+    """The tensors; of a file that `bagreid train` exported, what it says of itself beside them."""
+    tensors = load_file(path)
+    with safe_open(path, "pt") as file:
+        said = file.metadata() or {}
+    if said.get("bagreid") != WEIGHTS_FORMAT:
+        return tensors
+    about = {name: json.loads(said[name]) for name in ("config", "identities", "step")}
+    return {"format": WEIGHTS_FORMAT, **about, "state_dict": tensors}
 
 
 def _unreadable(path: Path, error: Exception) -> BagreidError:

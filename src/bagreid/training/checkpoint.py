@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from bagreid.contracts import BagreidError
-from bagreid.training.damage import DamagedCheckpointError, check_container, damaged
+from bagreid.training.damage import FOREIGN, DamagedCheckpointError, check_container, damaged
 from bagreid.training.digest import digest_of
 from bagreid.training.durable import write_durably
 from bagreid.training.snapshot import Place, Snapshot
@@ -33,7 +33,6 @@ FORMAT = "bagreid.checkpoint/2"
 _ANY_FORMAT = re.compile(r"bagreid\.checkpoint/\d+")
 _NAME = re.compile(r"step-(\d{9,})\.pt")
 _FIELDS = ("step", "config", "identities", "state")
-_FOREIGN = "To start from other weights use --pretrained instead of --resume-from"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +204,7 @@ def _read_content(path: Path) -> tuple[dict[str, Any], str]:
 def _unreadable(path: Path, error: Exception) -> BagreidError:
     if "GLOBAL " in str(error):
         return BagreidError(
-            "the file wants to run pickled code, which is refused", path=path, remedy=_FOREIGN
+            "the file wants to run pickled code, which is refused", path=path, remedy=FOREIGN
         )
     return damaged(path, f"its content cannot be read ({type(error).__name__})")
 
@@ -220,7 +219,7 @@ def _of_other_format(path: Path, form: object) -> BagreidError:
             path=path,
             remedy="Resume with that version, or start anew from its weights by --pretrained",
         )
-    return BagreidError("this is no checkpoint of bagreid train", path=path, remedy=_FOREIGN)
+    return BagreidError("this is no checkpoint of bagreid train", path=path, remedy=FOREIGN)
 
 
 def _with_arrays(value: Any, place: Place, arrays: set[Place]) -> Any:

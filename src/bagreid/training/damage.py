@@ -17,6 +17,7 @@ from bagreid.contracts import BagreidError
 _REMEDY = (
     "Resume from the one before it: --resume-from auto takes the newest whole one, or name a file"
 )
+FOREIGN = "To start from other weights use --pretrained instead of --resume-from"
 _FIRST_BYTES = 1 << 16
 _MARK = b"PK\x03\x04"
 
@@ -58,6 +59,8 @@ def check_container(path: Path) -> None:
         raise damaged(path, f"it cannot be read ({error.strerror})") from error
     if not size:
         raise damaged(path, "it is empty")
+    if not begin.startswith(_MARK) and not path.match("step-*.pt"):
+        raise BagreidError("this is no checkpoint of bagreid train", path=path, remedy=FOREIGN)
     if not begin.startswith(_MARK):
         raise damaged(path, f"its {size:,} bytes do not begin as a checkpoint's (no zip)")
     try:
