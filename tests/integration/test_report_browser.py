@@ -21,12 +21,12 @@ from bagreid.report.comparison import compare, write_comparison
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from report.comparison.results_of import hard_and_easy, record, written
-from report.fabricate import make_archive, make_demo, make_run
+from report.fabricate import make_archive, make_demo, make_killed, make_run
 
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
-    """The page of a demo, of one run, of a run without its archive, and of one just begun."""
+    """The page of a demo, a run, one without its archive, one just begun, and one killed."""
     place = tmp_path_factory.mktemp("browser")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BAGREID_CACHE", str(place / "cache"))
@@ -41,12 +41,13 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]
             "run": write_report(run).path,
             "gone": write_report(run, out=place / "gone.html", root=place / "gone").path,
             "begun": write_report(begun).path,
+            "killed": write_report(make_killed(place / "killed", archive, on_gpu=True)).path,
         }
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", ["demo", "run", "gone", "begun"])
+@pytest.mark.parametrize("name", ["demo", "run", "gone", "begun", "killed"])
 def test_the_page_opens_without_errors_or_overflow(
     browser: webdriver.Chrome, pages: dict[str, Path], name: str, width: int, scheme: str
 ) -> None:
@@ -58,6 +59,10 @@ def test_the_page_opens_without_errors_or_overflow(
     total, broken = pictures_of(browser)
     assert broken == 0
     assert (total > 100) == (name in {"demo", "run"})
+    sections = browser.execute_script(
+        "return [...document.querySelectorAll('section')].map(s=>s.id)"
+    )
+    assert ("run" in sections) == (name == "killed")
 
 
 def test_details_open_without_overflow(browser: webdriver.Chrome, pages: dict[str, Path]) -> None:
@@ -79,8 +84,11 @@ def test_text_stays_legible_in_both_schemes(
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_charts_are_readable(browser: webdriver.Chrome, pages: dict[str, Path], width: int) -> None:
-    show(browser, pages["demo"], width, "light")
+@pytest.mark.parametrize("name", ["demo", "killed"])
+def test_charts_are_readable(
+    browser: webdriver.Chrome, pages: dict[str, Path], name: str, width: int
+) -> None:
+    show(browser, pages[name], width, "light")
     check_charts(browser, width)
 
 

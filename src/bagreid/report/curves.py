@@ -105,6 +105,17 @@ def speed_charts(methods: Sequence[Method]) -> list[Chart]:
     return [chart for chart in charts if chart]
 
 
+def steadiness_charts(methods: Sequence[Method]) -> list[Chart]:
+    """Norm of the gradient, and the share of time spent on waiting for images."""
+    norm = "Euclidean, of all weights together. It leaps where training is about to fail."
+    waited = "Of the time of a step. More workers make it less."
+    charts = [
+        overlay(methods, "gradient_norm", "Norm of the gradient", norm),
+        overlay(methods, "waited", "Time spent on waiting for images", waited, shares=True),
+    ]
+    return [chart for chart in charts if chart]
+
+
 def _reliability_chart(method: Method) -> Chart | None:
     """How far each width of bag is believed, one line each."""
     prefix = "reliability/"

@@ -20,6 +20,8 @@ _STEP_CURVES = (
     "images_per_second",
     "pseudo_label_accuracy",
     "pseudo_label_change",
+    "gradient_norm",
+    "waited",
 )
 _VALIDATION_CURVES = ("rank1", "mean_ap")
 
@@ -38,6 +40,21 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """What did not go smoothly, over the whole run.
+
+    Attributes:
+        skipped: Steps that gave no finite gradient and changed nothing.
+        replaced: Times that another image stood in for a broken one.
+        deaths: Step and reason of each loader worker that died.
+    """
+
+    skipped: tuple[int, ...] = ()
+    replaced: int = 0
+    deaths: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingLog:
     """What ``log.jsonl`` holds.
 
@@ -50,6 +67,7 @@ class TrainingLog:
         seconds: From the first to the last step logged, pauses included.
         not_finite: Logged values that are no finite number.
         cut: Whether the last line is cut: the run was killed while it wrote.
+        trouble: What did not go smoothly.
     """
 
     curves: dict[str, Curve] = field(default_factory=dict)
@@ -58,6 +76,7 @@ class TrainingLog:
     seconds: float | None = None
     not_finite: int = 0
     cut: bool = False
+    trouble: Trouble = field(default_factory=Trouble)
 
 
 class _Collector:
@@ -68,6 +87,9 @@ class _Collector:
         self.times: list[float] = []
         self.epochs = 0
         self.last_step: int | None = None
+        self.skipped: set[int] = set()
+        self.replaced = 0
+        self.deaths: dict[int, str] = {}
 
     def add(self, record: Fields) -> None:
         """Takes one line of the log; an unknown kind is passed over."""
@@ -84,6 +106,11 @@ class _Collector:
                 for width in bags_of.data:
                     value = bags_of.number(width)
                     self._put(f"reliability/{width}", record.integer("step"), value)
+            case "skipped":
+                self.skipped.add(record.integer("step"))
+            case "worker_death":
+                why = record.text("why") if "why" in record else "unknown"
+                self.deaths[record.integer("step")] = why
             case _:
                 pass
 
@@ -93,6 +120,8 @@ class _Collector:
         self.epochs = max(self.epochs, record.integer("epoch") + 1)
         if "time" in record:
             self.times.append(record.number("time"))
+        if "replaced" in record:
+            self.replaced = record.integer("replaced")
         loss = record.child("loss")
         for term in loss.data:
             value = loss.number(term) if term in loss else math.nan
@@ -121,6 +150,11 @@ class _Collector:
             seconds=self.times[-1] - self.times[0] if len(self.times) > 1 else None,
             not_finite=not_finite,
             cut=cut,
+            trouble=Trouble(
+                skipped=tuple(sorted(self.skipped)),
+                replaced=self.replaced,
+                deaths=tuple(sorted(self.deaths.items())),
+            ),
         )
 
 

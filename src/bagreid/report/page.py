@@ -22,6 +22,7 @@ from bagreid.report.configuration import differences, sections
 from bagreid.report.environment import page_environment
 from bagreid.report.ranked import Group, ranked_groups
 from bagreid.report.statistics.on_page import OnPage, on_page
+from bagreid.report.story import Story, tell
 from bagreid.report.table import facts, result_table
 from bagreid.report.wording import comparison_sentence, count, headline
 from bagreid.report.work_dir import Method, WorkDir, read_work_dir
@@ -67,6 +68,7 @@ def render(work: WorkDir, *, root: Path | None = None) -> str:
         The HTML.
     """
     names, differing = differences(work.methods)
+    story = tell(work.main)
     ranked, bags, faults = _pictures(work, root)
     main = work.main
     methods = [
@@ -82,13 +84,15 @@ def render(work: WorkDir, *, root: Path | None = None) -> str:
             main=main,
             headline=headline(work),
             comparison=comparison_sentence(work.methods[1:]),
-            remarks=_remarks(work) + faults,
+            remarks=_remarks(work, story) + faults,
             table=result_table(work),
             facts=facts(work),
             losses=curves.loss_charts(work.methods),
             validation=curves.validation_charts(work.methods),
             pseudo_labels=curves.pseudo_label_charts(work.methods),
             speed=curves.speed_charts(work.methods),
+            steadiness=curves.steadiness_charts(work.methods),
+            story=story,
             plots=_plots(methods),
             no_needle=needle_trouble(main.evaluation) if main.evaluation else None,
             ranked=ranked,
@@ -129,15 +133,16 @@ def _pictures(work: WorkDir, root: Path | None) -> tuple[list[Group], list[BagCa
     return ranked, bags, [fault for opened in archives.values() for fault in opened.faults()]
 
 
-def _remarks(work: WorkDir) -> list[str]:
+def _remarks(work: WorkDir, story: Story | None) -> list[str]:
     """What a reader must know before trusting the page."""
     remarks: list[str] = []
     for method in work.methods:
         remarks += _log_remarks(method)
     if work.main.evaluation is None:
+        state = "The run goes on, or was stopped." if story is None else story.state
         remarks.append(
-            "There is no evaluation yet: the run goes on, or was stopped. Rank-1, CMC and ranked "
-            "lists appear here once it is evaluated."
+            f"There is no evaluation yet. {state} Rank-1, CMC and ranked lists appear here once it "
+            "is evaluated."
         )
     labels = work.main.pseudo_labels
     if labels is not None and labels.unlabelled:

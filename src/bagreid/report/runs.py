@@ -15,7 +15,7 @@ from typing import Any
 
 from bagreid.contracts import printable
 from bagreid.report.again import resume_command
-from bagreid.report.run_state import Judgement, State, judge_state, number
+from bagreid.report.run_state import Judgement, State, judge_state
 from bagreid.report.tail import LogEnd, read_log_end, read_object, read_totals
 from bagreid.training.status import FILE_NAME, SCHEMA
 
@@ -94,7 +94,7 @@ def list_runs(folder: Path, now: float | None = None) -> list[Run]:
     Returns:
         The runs, the one heard of last first.
     """
-    runs = [_read_run(path, folder, now) for path in _find(folder, DEEPEST)]
+    runs = [read_run(path, folder, now) for path in _find(folder, DEEPEST)]
     return sorted(runs, key=lambda run: (-(run.seen or 0.0), run.name))
 
 
@@ -136,7 +136,17 @@ class _Reader:
             return None
 
 
-def _read_run(path: Path, folder: Path, now: float | None) -> Run:
+def read_run(path: Path, folder: Path, now: float | None = None) -> Run:
+    """Reads one run.
+
+    Args:
+        path: Its folder.
+        folder: The folder that its name is said from.
+        now: Unix time; the present where not given.
+
+    Returns:
+        What is known of it; nothing in the folder makes this fail.
+    """
     reader = _Reader(path)
     told: dict[str, Any] = reader.read(FILE_NAME, _read_state) or {}
     log = reader.read("log.jsonl", read_log_end) or LogEnd({}, {}, None, None)
@@ -149,7 +159,6 @@ def _read_run(path: Path, folder: Path, now: float | None) -> Run:
     size, changed = _size(path)
     train = config.get("train")
     epochs = told.get("epochs", train.get("epochs") if isinstance(train, dict) else None)
-    seen = number(told, "beat", log.last_time or changed) if told else log.last_time or changed
     return Run(
         path=path,
         name=printable(str(path.relative_to(folder))) if path != folder else ".",
@@ -165,7 +174,7 @@ def _read_run(path: Path, folder: Path, now: float | None) -> Run:
         labels_right=_share(log.step.get("pseudo_label_accuracy")),
         images_per_second=_share(log.step.get("images_per_second")),
         seconds=_share(told.get("seconds", _between(log))),
-        seen=seen,
+        seen=_share(told.get("beat")) or log.last_time or changed,
         size=size,
         problems=tuple(map(printable, reader.problems)),
     )

@@ -27,6 +27,7 @@ class Method:
         pseudo_labels: The labels it gave the training images.
         pseudo_label_accuracy: The share of them that are right.
         seconds: How long it took.
+        path: Its folder, where it was trained.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Method:
     pseudo_labels: PseudoLabels | None = None
     pseudo_label_accuracy: float | None = None
     seconds: float | None = None
+    path: Path | None = None
 
     @property
     def simulation(self) -> BagSimulation:
@@ -109,6 +111,7 @@ def _read_run(path: Path, *, name: str, supervision: str | None) -> Method:
         pseudo_labels=pseudo_labels,
         pseudo_label_accuracy=pseudo_labels.accuracy if pseudo_labels else None,
         seconds=log.seconds,
+        path=path,
     )
 
 
@@ -148,6 +151,7 @@ def _read_method(path: Path, fields: Fields) -> Method:
         pseudo_labels=run.pseudo_labels,
         pseudo_label_accuracy=accuracy,
         seconds=fields.number("seconds") if "seconds" in fields else run.seconds,
+        path=run.path,
     )
 
 

@@ -197,6 +197,59 @@ def make_run(path: Path, root: Path, *, method: str = "DGL", shift: int = 0) -> 
     return path
 
 
+def make_killed(path: Path, root: Path, *, on_gpu: bool = False) -> Path:
+    """The folder of a run that was killed after all sorts of trouble, with a profile."""
+    make_run(path, root)
+    (path / "evaluation.json").unlink()
+    (path / "checkpoints").mkdir()
+    (path / "checkpoints" / "step-000000380.pt").write_bytes(b"weights")
+    state = {"schema": "bagreid.state/1", "state": "running", "step": 390, "total_steps": 1000}
+    state |= {"epoch": 3, "epochs": 10, "host": "another", "boot": "another", "beat": 1000.0}
+    state |= {"seconds": 3700.0, "folder": "/home", "command": ["train", "configs/x.py"]}
+    (path / "state.json").write_text(json.dumps(state))
+    lines = log_lines()
+    for line in lines:
+        if line["kind"] == "step":
+            line |= {"gradient_norm": 3 + 10 / (1 + line["step"]), "waited": 0.25}
+            line |= {"skipped": 3, "replaced": 12}
+    lines += [
+        {"kind": "skipped", "step": step, "loss": None, "gradient_norm": None}
+        for step in (31, 32, 207)
+    ]
+    lines.append({"kind": "worker_death", "step": 120, "count": 1, "why": "worker 2 was killed"})
+    (path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (path / "profile").mkdir()
+    (path / "profile" / "profile.json").write_text(json.dumps(profile(on_gpu=on_gpu)))
+    return path
+
+
+def profile(*, on_gpu: bool) -> dict[str, Any]:
+    """A ``profile.json``."""
+    names = ("load", "copy", "augment", "forward", "backward", "update", "between phases")
+    device = 0.02 if on_gpu else None
+    phases = [
+        {"name": name, "host_seconds": 0.01 * place, "device_seconds": device,
+         "share": place / 21, "seconds_per_image": 1e-4}
+        for place, name in enumerate(names)
+    ]  # fmt: skip
+    kernel = "void cutlass__5x_cudnn::Kernel<cutlass_tensorop_s1688fprop_optimized>(Params)"
+    operators = [
+        {"name": name, "calls": 53.0, "host_seconds": 0.118 / place, "device_seconds": device}
+        for place, name in enumerate(["aten::convolution_backward", kernel, "aten::add_"], start=1)
+    ]
+    return {
+        "schema": "bagreid.profile/1",
+        "device": "NVIDIA Something" if on_gpu else "cpu",
+        "steps": 10,
+        "images_per_step": 180,
+        "images_per_second": 1234.5,
+        "step_seconds": {"mean": 0.21, "least": 0.2, "most": 1.25},
+        "phases": phases,
+        "verdict": {"bound": "loader", "said": "Bound by the loader.", "advice": "Raise workers."},
+        "operators": operators,
+    }
+
+
 def make_demo(path: Path, root: Path) -> Path:
     """The folder of a demo: two trained methods and one that is not."""
     make_run(path / "dgl", root)
