@@ -94,11 +94,12 @@ def table(runs: Sequence[Run], now: float) -> Table:
         runs: The runs.
         now: Unix time.
     """
-    made = Table(pad_edge=False, header_style="bold")
+    made = Table(header_style="bold")
     made.add_column("Run", overflow="fold", min_width=12)
     made.add_column("State")
     made.add_column("Epoch", justify="right", no_wrap=True)
-    for name in ("Step", "Rank-1", "mAP", "Labels", "Images/s", "Time", "Seen", "Size"):
+    shares = ("Rank-1, %", "mAP, %", "Labels right, %")
+    for name in ("Step", *shares, "Images/s", "Time", "Seen", "Size"):
         made.add_column(name, justify="right")
     for run in runs:
         made.add_row(*_row(run, now))
@@ -111,9 +112,9 @@ def _row(run: Run, now: float) -> list[Text]:
     shares = (run.rank1, run.mean_ap, run.labels_right)
     rank1, mean_ap, labels = ("" if share is None else percent(share) for share in shares)
     if run.gallery is not None:
-        rank1 += f" of {_short(run.gallery)}"
+        rank1 += f" among {_short(run.gallery)}"
     elif rank1:
-        rank1 += " (val.)"
+        rank1 += " in validation"
     rate = run.images_per_second
     cells = [
         run.name,

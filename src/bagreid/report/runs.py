@@ -157,6 +157,7 @@ def read_run(path: Path, folder: Path, now: float | None = None) -> Run:
     is_over = judged.state not in ("running", "finished") and not judged.is_there
     command = resume_command(path, told) if is_over and has_checkpoint else None
     size, changed = _size(path)
+    steps = told.get("step"), log.step.get("step")
     train = config.get("train")
     epochs = told.get("epochs", train.get("epochs") if isinstance(train, dict) else None)
     return Run(
@@ -166,7 +167,8 @@ def read_run(path: Path, folder: Path, now: float | None = None) -> Run:
         why=None if judged.why is None else printable(judged.why),
         has_checkpoint=has_checkpoint,
         resume=None if command is None else printable(command),
-        step=_whole(told.get("step", log.step.get("step"))),
+        # of a killed run the log tells more: the state is told now and then
+        step=max((n for n in map(_whole, steps) if n is not None), default=None),
         total_steps=_whole(told.get("total_steps")),
         epoch=_epoch(_whole(told.get("epoch", log.step.get("epoch"))), _whole(epochs)),
         epochs=_whole(epochs),

@@ -145,12 +145,21 @@ def test_what_is_known_of_a_run(tmp_path: Path) -> None:
     assert (run.seconds, run.seen) == (3700.0, NOW - 5)
     assert 1_500_000 < run.size < 1_510_000
     shown = shown_of([run])
-    for part in ("2/4", "40/100", "30.0 (val.)", "20.0", "81.2", "512", "1 h 1 min", "1.5 MB"):
+    for part in (
+        "2/4",
+        "40/100",
+        "30.0 in validation",
+        "20.0",
+        "81.2",
+        "512",
+        "1 h 1 min",
+        "1.5 MB",
+    ):
         assert part in shown
     make(tmp_path / "tested", state="finished", result=True)
     tested = next(run for run in list_runs(tmp_path, NOW) if run.name == "tested")
     assert (tested.rank1, tested.mean_ap, tested.gallery) == (0.625, 0.5, 480_730)
-    assert "62.5 of 481k" in shown_of([tested])
+    assert "62.5 among 481k" in shown_of([tested])
 
 
 def shown_of(runs: list[Run]) -> str:
