@@ -53,18 +53,27 @@ class ColourMap(NamedTuple):
         )
 
 
-def mean_grey(images: Tensor) -> Tensor:
-    """Mean grey of each image; ``(N, 3, H, W)`` of whole numbers 0…255 → ``(N,)`` float64.
+def mean_grey(images: Tensor, *, whole: bool = False) -> Tensor:
+    """Mean grey of each image.
 
-    float64 sums whole numbers exactly, and float32 numbers of about their size as well, so the
-    result does not depend on how threads split the sum.
+    The sums are exact, so that the result does not depend on how they are split: float64 sums
+    numbers of 24 bits exactly if they are of about one size, and float32 whole numbers below 2²⁴.
+
+    Args:
+        images: ``(N, 3, H, W)`` float32, 0…255.
+        whole: Whether these are whole numbers, which are summed faster.
+
+    Returns:
+        ``(N,)`` float64.
     """
-    sums = images.sum(dim=(2, 3), dtype=torch.float64)
+    height, width = images.shape[2:]
+    in_rows = None if whole and 255 * width < 2**24 else torch.float64
+    sums = images.sum(-1, dtype=in_rows).sum(-1, dtype=torch.float64)
     red, green, blue = (sums[:, channel] * weight for channel, weight in enumerate(LUMA))
-    return (red + green + blue) * (1 / (images.shape[2] * images.shape[3]))
+    return (red + green + blue) * (1 / (height * width))
 
 
-def apply_colour(images: Tensor, colour: Tensor) -> None:
+def apply_colour(images: Tensor, colour: Tensor, *, whole: bool = False) -> None:
     """Applies a map to each image in place, and clips once at its end.
 
     torchvision's adjustments clip (and round, on bytes) after each step; clipping once, on floats,
@@ -73,8 +82,9 @@ def apply_colour(images: Tensor, colour: Tensor) -> None:
     Args:
         images: ``(N, 3, H, W)`` float32, 0…255.
         colour: ``(N, 3)`` float64, a `ColourMap` a row.
+        whole: Whether the pixels are whole numbers.
     """
-    shift = (colour[:, 2] * mean_grey(images)).float()
+    shift = (colour[:, 2] * mean_grey(images, whole=whole)).float()
     pixel, grey = colour[:, 0].float(), colour[:, 1].float()
     grey_NHW = images[:, 0] * LUMA[0]
     for channel in (1, 2):

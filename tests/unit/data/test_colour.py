@@ -61,7 +61,9 @@ def test_where_pixels_are_clipped_the_difference_is_small(strength: float) -> No
 def test_mean_grey_is_that_of_torchvision() -> None:
     image = smooth_image(1)
     slow = functional.rgb_to_grayscale(image.double()).mean()
-    assert mean_grey(image[None]).tolist() == pytest.approx([slow.item()], abs=1e-9)
+    for whole in (True, False):
+        found = mean_grey(image[None].float(), whole=whole)
+        assert found.tolist() == pytest.approx([slow.item()], abs=1e-9)
 
 
 @pytest.mark.parametrize("turn", [-0.5, -0.2, 0.0, 0.01, 0.3, 0.5])
