@@ -8,22 +8,25 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
+import orjson
 import torch
 from rich.console import Console
 from rich.table import Table
 from torch import nn
 
 from bagreid import __version__
-from bagreid.catalog import Catalog, open_catalog
-from bagreid.contracts import BagreidError
+from bagreid.catalog import Catalog
+from bagreid.contracts import BagreidError, IntArray
+from bagreid.data.opening import open_together
 from bagreid.data.quarantine import BrokenImages
 from bagreid.evaluation import (
     Evaluation,
@@ -32,28 +35,25 @@ from bagreid.evaluation import (
     histogram_features,
     write_evaluation,
 )
+from bagreid.evaluation.features import ImageFeatures
+from bagreid.evaluation.identity import digest_of_file
 from bagreid.evaluation.protocol import Extract
+from bagreid.exporting import export_run
 from bagreid.files import write_json
 from bagreid.models import ReidModel, build_model, embedder, projection_of
 from bagreid.recipes import RunConfig, as_plain, training_setup
-from bagreid.training.checkpoint import Checkpoint, read_checkpoint
-from bagreid.training.loop import Trainer, TrainingResult
-from bagreid.world import World, barrier, open_world
-
-FREE_ON_RESUME = (
-    "data.root",
-    "data.cache",
-    "data.quarantine",
-    "data.most_broken",
-    "test.",
-    "train.device",
-    "train.workers",
-    "train.log_every",
-    "train.checkpoint_every",
-    "train.keep_checkpoints",
-    "train.validate_every",
+from bagreid.resuming import (
+    check_resumable,
+    code_versions,
+    find_checkpoint,
+    other_arithmetic,
+    read_together,
+    restarted,
 )
-"""Options that may change when a run is resumed: they do not change what it means."""
+from bagreid.training.checkpoint import Checkpoint
+from bagreid.training.loop import Interrupted, Trainer, TrainingResult
+from bagreid.training.status import RunStatus
+from bagreid.world import World, barrier, of_main, open_world
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,39 +69,13 @@ class Outcome:
     evaluation: Evaluation | None
 
 
-def flat_options(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A nested configuration by dotted names."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        name = f"{prefix}{key}"
-        flat |= flat_options(value, f"{name}.") if isinstance(value, dict) else {name: value}
-    return flat
-
-
-def check_resumable(config: RunConfig, checkpoint: Checkpoint) -> list[str]:
-    """Compares a configuration with the one that a checkpoint was written under.
-
-    Returns:
-        The options that differ and may.
-
-    Raises:
-        BagreidError: An option differs that would change what the run means.
-    """
-    now, then = flat_options(as_plain(config)), flat_options(checkpoint.config)
-    differing = sorted(name for name in now.keys() | then.keys() if now.get(name) != then.get(name))
-    fatal = [name for name in differing if not name.startswith(FREE_ON_RESUME)]
-    if fatal:
-        shown = ", ".join(f"{name} was {then.get(name)} and is {now.get(name)}" for name in fatal)
-        raise BagreidError(
-            f"the run was begun under another configuration: {shown}",
-            path=checkpoint.path,
-            remedy="Resume under the old options, or start anew from its weights by --pretrained",
-        )
-    return differing
-
-
 def network_extract(
-    network: nn.Module, known: BrokenImages, config: RunConfig, device: torch.device
+    network: nn.Module,
+    known: BrokenImages,
+    config: RunConfig,
+    world: World,
+    folder: Path | None = None,
+    weights: str = "",
 ) -> Extract:
     """A network in evaluation mode as a function from catalog rows to features.
 
@@ -109,34 +83,37 @@ def network_extract(
         network: The network.
         known: The images of the archive known to be broken.
         config: How images are shown, and by how many processes.
-        device: Where the network is.
+        world: Who computes with whom, and where.
+        folder: Where features are kept while they are wanted, one subfolder a side; it must be one
+            that all machines see. None keeps them in memory, which one process alone may.
+        weights: What tells the network from others that may have left features in the folder.
     """
     assert isinstance(network, ReidModel)
-    embed = embedder(network)
-    return partial(
-        _extract_in_evaluation_mode,
-        network,
-        partial(
-            extract_features,
-            embed,
-            known.catalog,
-            augment=config.augment,
-            projection=projection_of(network),
-            batch_size=config.test.batch_size,
-            workers=config.train.workers,
-            device=device,
-            known=known,
-        ),
-    )
+    embed, projection = embedder(network), projection_of(network)
 
+    def extract(rows: IntArray | range) -> ImageFeatures:
+        side = "query" if rows == known.catalog.split("query") else "gallery"
+        was_training = network.training
+        network.eval()
+        try:
+            return extract_features(
+                embed,
+                known.catalog,
+                rows,
+                augment=config.augment,
+                projection=projection,
+                batch_size=config.test.batch_size,
+                workers=config.train.workers,
+                device=world.device,
+                known=known,
+                world=world,
+                out_dir=None if folder is None else folder / side,
+                weights=weights,
+            )
+        finally:
+            network.train(was_training)
 
-def _extract_in_evaluation_mode(network: nn.Module, extract: Extract, rows: Any) -> Any:
-    was_training = network.training
-    network.eval()
-    try:
-        return extract(rows)
-    finally:
-        network.train(was_training)
+    return extract
 
 
 def run_training(
@@ -145,21 +122,27 @@ def run_training(
     console: Console,
     *,
     method: str = "DGL",
-    resume_from: Path | None = None,
+    resume_from: Literal["auto"] | Path | None = None,
     pretrained: Path | None = None,
+    anew: bool = False,
     deterministic: bool = False,
+    profile: bool = False,
 ) -> Outcome:
     """Trains and tests one run, on as many processes as torchrun started.
 
     Args:
         config: The run.
-        work_dir: Gets ``config.json``, ``log.jsonl``, ``checkpoints/``, ``pseudo_labels.npz``,
-            ``evaluation.json``.
+        work_dir: Gets ``config.json``, ``state.json``, ``log.jsonl``, ``checkpoints/``,
+            ``pseudo_labels.npz``, ``evaluation.json`` and ``model/``. Of many machines all must
+            see it.
         console: Where people read.
         method: What to call the run in its results.
-        resume_from: Continue from this checkpoint, or the newest one of this work dir.
-        pretrained: Start from the weights of this file.
+        resume_from: Continue from this checkpoint, or the newest whole one of this work dir;
+            ``auto``: the newest whole one of the run's own, or begin where there is none.
+        pretrained: Start from the weights of this file, where the run begins.
+        anew: Begin even where the work dir holds a run, which is removed.
         deterministic: Use only algorithms that give the same bits every time.
+        profile: Write down where the time of some steps goes.
 
     Returns:
         How it ended.
@@ -168,52 +151,66 @@ def run_training(
         BagreidError: The archive, the configuration or a weight file cannot be used.
         Interrupted: A signal asked the run to stop; it can be resumed.
     """
+    if restarted():
+        resume_from, anew = "auto", False
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
     with open_world(config.train.device) as world:
-        catalog = _open_together(config, world)
+        # where batches are all of one size, the fastest convolution is found by trying
+        torch.backends.cudnn.benchmark = not deterministic
+        tell = partial(say, console)
+        found = of_main(world, lambda: find_checkpoint(work_dir, resume_from, anew, tell))
+        data = config.data
+        catalog = open_together(data.root, data.cache, world, simulation=data.simulation)
         setup = training_setup(config)
-        if pretrained is not None or resume_from is not None:
+        if pretrained is not None or found is not None:
             # the weights come from a file: timm need not fetch any
             own = dataclasses.replace(setup.model, pretrained=False)
             setup = dataclasses.replace(setup, model=own)
-        trainer = Trainer(catalog, setup, world, work_dir)
+        trainer = Trainer(catalog, setup, world, work_dir, code_versions())
         _check_test_set(catalog, world, console)
         _say_what_is_left_out(trainer, catalog, console)
         say(console, trainer.broken.opening())
-        if pretrained is not None:
-            account = trainer.load_pretrained(pretrained)
-            if world.is_main:
-                console.print(account, highlight=False, soft_wrap=True)
-        if resume_from is not None:
-            _resume(trainer, config, read_checkpoint(resume_from), console)
+        if found is not None:
+            _resume(trainer, config, read_together(found, world), console)
+        elif pretrained is not None:
+            say(console, trainer.load_pretrained(pretrained))
         if world.is_main:
-            if resume_from is None:
-                for stale in ("evaluation.json", "pseudo_labels.npz"):
-                    (work_dir / stale).unlink(missing_ok=True)
+            if found is None:
+                _clear(work_dir)
             started = {
                 "pretrained": None if pretrained is None else str(pretrained),
-                "resume_from": None if resume_from is None else str(resume_from),
+                "resume_from": None if found is None else str(found),
                 "deterministic": deterministic,
                 "processes": world.size,
                 "device": str(world.device),
                 "bagreid": __version__,
-                "torch": torch.__version__,
+                "torch": str(torch.__version__),
             }
             write_json(work_dir / "config.json", as_plain(config) | {"started": started})
-        return _train_and_test(trainer, config, method, console)
+        status = RunStatus(
+            work_dir if world.is_main else None,
+            trainer.total_steps,
+            epochs=config.train.epochs,
+            done_steps=trainer.step,
+            phases=trainer.phases,
+            processes=world.size,
+        )
+        with status:
+            try:
+                return _train_and_test(trainer, config, method, console, status, profile=profile)
+            except Interrupted:
+                status.end("stopped")
+                raise
 
 
-def _open_together(config: RunConfig, world: World) -> Catalog:
-    """The first rank builds the catalog where it must be built; the others find it made."""
-    if not world.is_main:
-        barrier(world)
-    data = config.data
-    catalog = open_catalog(data.root, cache=data.cache, simulation=data.simulation)
-    if world.is_main:
-        barrier(world)
-    return catalog
+def _clear(work_dir: Path) -> None:
+    """Removes the results of a run that this one takes the place of."""
+    for stale in ("evaluation.json", "pseudo_labels.npz", "not_finite.txt", "state.json"):
+        (work_dir / stale).unlink(missing_ok=True)
+    for folder in ("model", "profile"):
+        shutil.rmtree(work_dir / folder, ignore_errors=True)
 
 
 def _check_test_set(catalog: Catalog, world: World, console: Console) -> None:
@@ -241,45 +238,77 @@ def _say_what_is_left_out(trainer: Trainer, catalog: Catalog, console: Console) 
 def _resume(trainer: Trainer, config: RunConfig, checkpoint: Checkpoint, console: Console) -> None:
     changed = check_resumable(config, checkpoint)
     trainer.restore(checkpoint)
-    if trainer.world.is_main:
-        note = f"; changed since: {', '.join(changed)}" if changed else ""
-        console.print(
-            f"Resuming {checkpoint.path} at step {checkpoint.step}{note}",
-            highlight=False,
-            soft_wrap=True,
-        )
+    note = f"; changed since: {', '.join(changed)}" if changed else ""
+    say(console, f"Resuming {checkpoint.path} at step {checkpoint.step:,}{note}")
+    for line in other_arithmetic(checkpoint, trainer):
+        say(console, line)
 
 
-def _train_and_test(trainer: Trainer, config: RunConfig, method: str, console: Console) -> Outcome:
+def _train_and_test(
+    trainer: Trainer,
+    config: RunConfig,
+    method: str,
+    console: Console,
+    status: RunStatus,
+    *,
+    profile: bool,
+) -> Outcome:
     world, catalog = trainer.world, trainer.catalog
     has_test = catalog.test_protocol().queries > 0
 
-    def test(network: nn.Module) -> Evaluation:
-        return evaluate_catalog(
-            network_extract(network, trainer.broken, config, world.device),
-            catalog,
-            method=method,
-            convention=config.test.convention,
-        )
+    def test(network: nn.Module, weights: str) -> Evaluation:
+        with _room_for_features(trainer.work_dir / "testing", world) as folder:
+            return evaluate_catalog(
+                network_extract(network, trainer.broken, config, world, folder, weights),
+                catalog,
+                method=method,
+                convention=config.test.convention,
+                device=world.device,
+                world=world,
+            )
 
-    def validate(network: nn.Module, epoch: int) -> dict[str, float]:  # noqa: ARG001
-        result = test(network).result
+    def validate(network: nn.Module, epoch: int) -> dict[str, float]:
+        result = test(network, f"epoch {epoch}").result
         return {"rank1": result.rank(1), "mean_ap": result.mean_ap}
 
-    watch = validate if has_test and world.is_main else None
-    trained = trainer.run(watch, console)
+    trained = trainer.run(validate if has_test else None, console, status=status, profile=profile)
     evaluation = None
-    if has_test and world.is_main:
-        evaluation = test(trained.network)
+    if has_test:
+        with trainer.phases("validate"):
+            weights = of_main(world, lambda: digest_of_file(trained.checkpoint))
+            evaluation = test(trained.network, weights)
+    if not world.is_main:
+        return Outcome(trained, None)
+    if evaluation is not None:
         write_evaluation(evaluation.record, trainer.work_dir / "evaluation.json")
         with trainer.open_log(None) as log:
             scores = {"rank1": evaluation.result.rank(1), "mean_ap": evaluation.result.mean_ap}
             log.write("validation", trainer.step, epoch=config.train.epochs - 1, **scores)
         print_result(evaluation, trained, console)
-    if world.is_main:
-        _list_broken(trained, evaluation, catalog, console)
-        say(console, trainer.broken.closing())
+    begun = _begun_from(config, trainer.work_dir)
+    export_run(trainer, trained, config, evaluation, method=method, begun_from=begun)
+    _list_broken(trained, evaluation, catalog, console)
+    say(console, trainer.broken.closing())
     return Outcome(trained, evaluation)
+
+
+def _begun_from(config: RunConfig, work_dir: Path) -> str | None:
+    """What the weights were when the run began; unknown of a run begun by an earlier command."""
+    started = orjson.loads((work_dir / "config.json").read_bytes())["started"]
+    if started["pretrained"]:
+        return f"the weights of {Path(started['pretrained']).name}"
+    if started["resume_from"]:
+        return None
+    return "timm's weights" if config.model.pretrained else "drawn at random"
+
+
+@contextlib.contextmanager
+def _room_for_features(folder: Path, world: World) -> Iterator[Path | None]:
+    """A folder that lasts as long as the test does; after a kill the test goes on from it."""
+    yield folder
+    barrier(world)
+    if world.is_main:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def print_result(evaluation: Evaluation, trained: TrainingResult, console: Console) -> None:
@@ -378,7 +407,7 @@ def untrained_row(known: BrokenImages, work_dir: Path, config: RunConfig) -> Row
         torch.manual_seed(config.train.seed)
         network = build_model(config.model, len(known.catalog.identities)).eval()
     evaluation = evaluate_catalog(
-        network_extract(network, known, config, torch.device("cpu")),
+        network_extract(network, known, config, World()),
         known.catalog,
         method="untrained",
         convention=config.test.convention,
@@ -391,7 +420,7 @@ def trained_row(
     config: RunConfig, work_dir: Path, console: Console, key: str, name: str, supervision: str
 ) -> Row:
     """Trains and tests one method of a comparison in its own folder."""
-    outcome = run_training(config, work_dir / key, console, method=name)
+    outcome = run_training(config, work_dir / key, console, method=name, anew=True)
     if outcome.evaluation is None:
         raise BagreidError(
             "the archive has no test set to compare methods on",

@@ -18,7 +18,7 @@ from bagreid.graph.posterior import PosteriorConfig
 from bagreid.models import ModelConfig
 from bagreid.plan import PlanConfig
 from bagreid.training.config import LossConfig, OptimizerConfig, ScheduleConfig, TrainConfig
-from bagreid.training.loop import TrainingSetup
+from bagreid.training.setup import TrainingSetup
 from bagreid.training.supervision import SupervisionConfig
 
 Method = Literal[

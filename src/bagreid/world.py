@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from bagreid.contracts import BagreidError
+
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,13 @@ def open_world(device: str = "auto", timeout_minutes: float = 180.0) -> Iterator
         dist.destroy_process_group()
 
 
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """Starts copying a tensor to a device; from page-locked memory, so that nobody waits for it."""
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
+
 def all_sum(values: Tensor, world: World) -> Tensor:
     """Sums a tensor over all ranks; ``(…)`` → ``(…)``, the same on every rank."""
     if world.size > 1:
@@ -91,6 +100,61 @@ def all_objects(value: Any, world: World) -> list[Any]:
     return gathered
 
 
+def of_main(world: World, action: Callable[[], _Found]) -> _Found:
+    """Lets the first process act; all get what it found, or its error.
+
+    Args:
+        world: Who computes with whom; every rank must call.
+        action: What to do; gives something small that can be pickled.
+
+    Returns:
+        What it found.
+
+    Raises:
+        BagreidError: That of the first process.
+    """
+    found: tuple[Any, BagreidError | None] = (None, None)
+    if world.is_main:
+        try:
+            found = action(), None
+        except BagreidError as error:
+            if world.size == 1:
+                raise
+            found = None, error
+    value, trouble = all_objects(found, world)[0]
+    if trouble is not None:
+        raise trouble
+    result: _Found = value
+    return result
+
+
+def on_all(world: World, action: Callable[[], _Found]) -> _Found:
+    """Lets every process act for itself; if one fails, all do.
+
+    Args:
+        world: Who computes with whom; every rank must call.
+        action: What to do.
+
+    Returns:
+        What this process found.
+
+    Raises:
+        BagreidError: That of the first process that failed.
+    """
+    if world.size == 1:
+        return action()
+    found: list[_Found] = []
+    trouble = None
+    try:
+        found.append(action())
+    except BagreidError as error:
+        trouble = error
+    for each in all_objects(trouble, world):
+        if each is not None:
+            raise each
+    return found[0]
+
+
 def barrier(world: World) -> None:
     """Waits for every rank."""
     if world.size > 1:
@@ -98,7 +162,7 @@ def barrier(world: World) -> None:
 
 
 class _GatherRows(torch.autograd.Function):
-    """All ranks' rows, of equal number; the gradient of this rank's rows flows back to it.
+    """All ranks' rows; the gradient of this rank's rows flows back to it.
 
     Every rank computes the same loss of the gathered rows, and the average over ranks (DDP's
     reduction) of its gradients must be the gradient of that one loss. A rank therefore gives its
@@ -106,24 +170,38 @@ class _GatherRows(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, world: World) -> Tensor:
-        ctx.world = world
-        parts = [torch.empty_like(rows) for _ in range(world.size)]
-        dist.all_gather(parts, rows.contiguous())
-        return torch.cat(parts)
+    def forward(ctx: Any, rows: Tensor, world: World, counts: tuple[int, ...]) -> Tensor:
+        ctx.world, ctx.counts = world, counts
+        most = max(counts)
+        mine = rows.contiguous()
+        if len(rows) < most:  # collectives want equal shapes
+            mine = torch.cat([mine, mine.new_zeros((most - len(rows), *rows.shape[1:]))])
+        parts = [torch.empty_like(mine) for _ in range(world.size)]
+        dist.all_gather(parts, mine)
+        return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         world: World = ctx.world
-        return gradient.chunk(world.size)[world.rank] * world.size, None
+        mine = torch.split(gradient, ctx.counts)[world.rank]
+        return mine * world.size, None, None
 
 
-def gather_rows(rows: Tensor, world: World) -> Tensor:
-    """Concatenates every rank's ``(N, …)`` rows into ``(N·world, …)``, differentiably.
+def gather_rows(rows: Tensor, world: World, counts: Sequence[int] | None = None) -> Tensor:
+    """Concatenates every rank's rows in rank order, differentiably.
 
     Meant for a loss that every rank then computes identically under DDP; see `_GatherRows`.
+
+    Args:
+        rows: ``(N, …)``, this rank's.
+        world: Who computes with whom.
+        counts: N of each rank; None: all have as many.
+
+    Returns:
+        ``(sum of N, …)``, the same on every rank.
     """
     if world.size == 1:
         return rows
-    gathered: Tensor = _GatherRows.apply(rows, world)
+    counts = (len(rows),) * world.size if counts is None else tuple(counts)
+    gathered: Tensor = _GatherRows.apply(rows, world, counts)
     return gathered

@@ -94,7 +94,7 @@ def _synthetic(args: DemoArgs, console: Console) -> Path:
 def _configure(args: DemoArgs, root: Path, catalog: Catalog) -> RunConfig:
     """The demo's recipe, fitted to the archive's size and kind of bags."""
     from bagreid.recipes import DataConfig, demo
-    from bagreid.training.loop import make_plan
+    from bagreid.training.setup import make_plan
 
     images = len(catalog.split("train"))
     if images > MOST_IMAGES:

@@ -239,9 +239,10 @@ def _tell(args: EvaluateArgs, console: Console, evaluation: Evaluation) -> None:
 
 
 def _of_features(args: EvaluateArgs, console: Console, world: World) -> Evaluation:
-    from bagreid.cli.inference import open_together, projected_in
+    from bagreid.cli.inference import projected_in
+    from bagreid.data.opening import open_together
     from bagreid.evaluation import evaluate_features, load_features
-    from bagreid.evaluation.cooperation import on_all
+    from bagreid.world import on_all
 
     loaded = on_all(
         world,
@@ -284,14 +285,10 @@ def _of_features(args: EvaluateArgs, console: Console, world: World) -> Evaluati
 
 
 def _of_network(args: EvaluateArgs, console: Console, world: World) -> Evaluation:
-    from bagreid.cli.inference import (
-        kept_in,
-        network_extractor,
-        open_together,
-        say_broken,
-    )
+    from bagreid.cli.inference import kept_in, network_extractor, say_broken
+    from bagreid.data.opening import open_together
     from bagreid.evaluation import evaluate_catalog
-    from bagreid.evaluation.cooperation import on_all
+    from bagreid.world import on_all
 
     checkpoint, root = on_all(world, lambda: _checkpoint_and_root(args))
     catalog = open_together(root, args.cache, world, test=True)

@@ -97,7 +97,8 @@ def main(argv: Sequence[str], *, prog: str) -> int:
 def _extract(args: ExtractArgs, world: World) -> None:
     from rich.console import Console
 
-    from bagreid.cli.inference import network_extractor, open_together, say_broken
+    from bagreid.cli.inference import network_extractor, say_broken
+    from bagreid.data.opening import open_together
 
     console = Console(highlight=False, quiet=not world.is_main)
     catalog = open_together(args.root, args.cache, world, test=True)

@@ -93,33 +93,6 @@ def _terminated_as_interrupted() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-def open_together(root: Path, cache: Path | None, world: World, *, test: bool = False) -> Catalog:
-    """Opens an archive; the first process builds the catalog where it must be built.
-
-    Args:
-        root: The archive.
-        cache: Folder for catalogs.
-        world: Who computes with whom.
-        test: Whether there must be something to test on.
-
-    Returns:
-        The catalog.
-
-    Raises:
-        BagreidError: The archive cannot be read, or there is nothing to test on.
-    """
-    from bagreid.catalog import open_catalog
-    from bagreid.evaluation.cooperation import of_main, on_all
-
-    def look() -> None:
-        catalog = open_catalog(root, cache=cache)
-        if test:
-            catalog.check_test_protocol()
-
-    of_main(world, look)
-    return on_all(world, lambda: open_catalog(root, cache=cache))
-
-
 @contextmanager
 def kept_in(keep: Path | None, world: World, *, always: bool = False) -> Iterator[Path | None]:
     """Where features go: many processes meet in a folder, a temporary one if need be.
@@ -135,7 +108,7 @@ def kept_in(keep: Path | None, world: World, *, always: bool = False) -> Iterato
     Raises:
         BagreidError: The processes are on several machines, and no folder is named.
     """
-    from bagreid.evaluation.cooperation import of_main
+    from bagreid.world import of_main
 
     if keep is not None or (world.size == 1 and not always):
         yield keep
@@ -182,10 +155,10 @@ def network_extractor(
     """
     from bagreid.data.quarantine import BrokenImages
     from bagreid.evaluation.computing import memory_format
-    from bagreid.evaluation.cooperation import on_all
     from bagreid.evaluation.extraction import extract_features, view_of_tests
     from bagreid.evaluation.identity import digest_of_file
     from bagreid.models import embedder, load_for_inference, projection_of
+    from bagreid.world import on_all
 
     known = on_all(world, lambda: BrokenImages.open(catalog, options.quarantine, verb))
     model, meta = on_all(
@@ -254,11 +227,11 @@ def projected_in(
     Raises:
         BagreidError: The features are of another checkpoint, or nobody knows.
     """
-    from bagreid.evaluation.cooperation import on_all
     from bagreid.evaluation.folders import read_meta
     from bagreid.evaluation.identity import digest_of_file
     from bagreid.evaluation.logits import project_features
     from bagreid.models import load_for_inference, projection_of
+    from bagreid.world import on_all
 
     weights = on_all(world, lambda: digest_of_file(checkpoint))
     metas = on_all(world, lambda: [read_meta(folder / side) for side in ("query", "gallery")])

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, get_type_hints
+from typing import Annotated, Literal, get_type_hints
 
 import tyro
 from rich.console import Console
@@ -24,7 +24,13 @@ DESCRIPTION = """Trains a network and evaluates it.
 
 CONFIG is a Python file that binds `config` to a bagreid.recipes.RunConfig; see configs/. Its
 options can be overridden one by one: --train.epochs 3 --data.root /path/to/SYSU-30k-released.
-Logs, checkpoints and results go to work_dirs/<CONFIG without configs/ and .py>/."""
+Logs, checkpoints and results go to work_dirs/<CONFIG without configs/ and .py>/.
+
+To resume is to go on with the same run after a stop or a crash, as if nothing had happened
+(--resume-from). To fine-tune is to begin another run from weights that exist (--pretrained).
+
+Exit codes: 0 done, 2 an error (the state is saved where it was sound), 3 stopped by Ctrl-C or
+SIGTERM and saved, 4 a process hung. SIGUSR1 saves and goes on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +39,20 @@ class TrainArgs:
 
     config: tyro.conf.Positional[Path]
     """The configuration file."""
-    resume_from: Path | None = None
-    """Continue a run from this checkpoint (or the newest one of this work dir), exactly."""
+    resume_from: Literal["auto"] | Path | None = None
+    """Go on with a run, exactly: auto, from the newest whole checkpoint of its work dir, or begin
+    where there is none; or from this checkpoint or work dir."""
     pretrained: Path | None = None
-    """Start a new run from the weights of this file, as far as they fit."""
+    """Fine-tune: start a new run from the weights of this file, as far as they fit."""
+    anew: bool = False
+    """Replace a run that the work dir holds already, which is otherwise refused."""
+    supervision: Literal["bag", "truth"] | None = None
+    """Train from bag labels, or the same run from every image's true label: its ceiling. Short
+    for --supervision.source."""
     deterministic: bool = False
     """Use only algorithms that give the same bits every time, also on GPUs."""
+    profile: bool = False
+    """Write down where the time of ten steps goes: a table, and a trace for Perfetto or Chrome."""
     work_dir: Path | None = None
     """Where results go, instead of the place that follows from CONFIG."""
     run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
@@ -135,13 +149,23 @@ def parse(argv: Sequence[str], prog: str) -> TrainArgs:
     return args
 
 
+def _told(args: TrainArgs) -> RunConfig:
+    """The run, under the supervision that was asked for."""
+    if args.supervision is None:
+        return args.run
+    supervision = dataclasses.replace(args.run.supervision, source=args.supervision)
+    return dataclasses.replace(args.run, supervision=supervision)
+
+
 def main(argv: Sequence[str], *, prog: str) -> int:
     """Trains; 0 when finished, 3 when stopped by a signal (and resumable)."""
     args = parse(argv, prog)
-    if args.resume_from and args.pretrained:
+    if args.resume_from not in (None, "auto") and args.pretrained:
         raise BagreidError(
             "--resume-from continues a run, --pretrained starts a new one: give one of them"
         )
+    if args.resume_from is not None and args.anew:
+        raise BagreidError("--resume-from continues a run, --anew replaces it: give one of them")
     from bagreid.experiment import run_training
     from bagreid.training.loop import Interrupted
 
@@ -149,17 +173,19 @@ def main(argv: Sequence[str], *, prog: str) -> int:
     console = Console(quiet=os.environ.get("RANK", "0") != "0")  # of many processes one speaks
     try:
         run_training(
-            args.run,
+            _told(args),
             work_dir,
             console,
             resume_from=args.resume_from,
             pretrained=args.pretrained,
+            anew=args.anew,
             deterministic=args.deterministic,
+            profile=args.profile,
         )
     except Interrupted as stop:
         console.print(
-            f"Stopped and saved. Continue with:\n  bagreid train {args.config} "
-            f"--resume-from {stop.checkpoint}",
+            f"Stopped and saved {stop.checkpoint}. Go on with the same command and "
+            "--resume-from auto",
             highlight=False,
             soft_wrap=True,
         )

@@ -9,18 +9,16 @@ from __future__ import annotations
 import itertools
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import torch.distributed as dist
 
 from bagreid.contracts import BagreidError
 from bagreid.evaluation.blocks import Progress
-from bagreid.world import World, all_objects
-
-_Found = TypeVar("_Found")
+from bagreid.world import World
 
 LOOK_EVERY = 0.1
 """Seconds between two looks of a process that waits for others."""
@@ -42,61 +40,6 @@ def _store(name: str) -> Any:
     """A part of the small store that the processes met through; any of them may ask any time."""
     parts: Any = dist.distributed_c10d
     return parts.PrefixStore(f"bagreid/{name}", parts._get_default_store())
-
-
-def of_main(world: World, action: Callable[[], _Found]) -> _Found:
-    """Lets the first process act; all get what it found, or its error.
-
-    Args:
-        world: Who computes with whom; every rank must call.
-        action: What to do; gives something small that can be pickled.
-
-    Returns:
-        What it found.
-
-    Raises:
-        BagreidError: That of the first process.
-    """
-    found: tuple[Any, BagreidError | None] = (None, None)
-    if world.is_main:
-        try:
-            found = action(), None
-        except BagreidError as error:
-            if world.size == 1:
-                raise
-            found = None, error
-    value, trouble = all_objects(found, world)[0]
-    if trouble is not None:
-        raise trouble
-    result: _Found = value
-    return result
-
-
-def on_all(world: World, action: Callable[[], _Found]) -> _Found:
-    """Lets every process act for itself; if one fails, all do.
-
-    Args:
-        world: Who computes with whom; every rank must call.
-        action: What to do.
-
-    Returns:
-        What this process found.
-
-    Raises:
-        BagreidError: That of the first process that failed.
-    """
-    if world.size == 1:
-        return action()
-    found: list[_Found] = []
-    trouble = None
-    try:
-        found.append(action())
-    except BagreidError as error:
-        trouble = error
-    for each in all_objects(trouble, world):
-        if each is not None:
-            raise each
-    return found[0]
 
 
 class Board:

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from bagreid.contracts import BagreidError
 from bagreid.evaluation.blocks import Progress
-from bagreid.evaluation.cooperation import Board, of_main
+from bagreid.evaluation.cooperation import Board
 from bagreid.evaluation.features import ImageFeatures
 from bagreid.evaluation.folders import META, damage, open_features, read_meta, seal
 from bagreid.evaluation.pieces import Piece, plan_again, plan_pieces
@@ -37,7 +37,7 @@ from bagreid.evaluation.shards import (
     shard_path,
 )
 from bagreid.files import write_json
-from bagreid.world import World
+from bagreid.world import World, of_main
 
 _SCHEMA = "bagreid.extraction/1"
 _PLAN = "plan.json"

@@ -5,7 +5,7 @@ One idea a file: `unary` scores the candidates, `pairwise` penalises look-alikes
 `presence` keeps every identity of a bag in its bag, and `posterior` puts them together.
 """
 
-from bagreid.graph.assignment import argmax_labels, balanced_assignment
+from bagreid.graph.assignment import argmax_labels, balanced_assignment, balanced_labels
 from bagreid.graph.pairwise import gaussian_affinity
 from bagreid.graph.posterior import Posterior, infer_posterior
 from bagreid.graph.presence import enforce_presence
@@ -17,6 +17,7 @@ __all__ = [
     "Posterior",
     "argmax_labels",
     "balanced_assignment",
+    "balanced_labels",
     "candidate_scores",
     "enforce_presence",
     "gaussian_affinity",

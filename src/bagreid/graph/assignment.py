@@ -73,6 +73,53 @@ def balanced_assignment(logits: Tensor, candidates: Tensor) -> Tensor:
     return identities.flatten()[labels.to(identities.device)]
 
 
+def balanced_labels(logits: Tensor, candidates: Tensor, group_of: Tensor) -> Tensor:
+    """`balanced_assignment` of all bags of a batch at once, without leaving the device.
+
+    The same labels, where all bags take their turns side by side and every shape is known
+    beforehand.
+
+    Args:
+        logits: ``(N, C)`` floating.
+        candidates: ``(N, K)`` int64, ascending, padded with −1 at the end; images of one group hold
+            the same set.
+        group_of: ``(N, G)`` one-hot, the group of each image.
+
+    Returns:
+        ``(N,)`` int64 identity indices.
+
+    Raises:
+        ValueError: See `bagreid.graph.unary.candidate_scores`.
+    """
+    scores = candidate_scores(logits.detach(), candidates)
+    group_of = group_of.to(scores.dtype)
+    group = group_of.argmax(dim=1)
+    listed = (candidates >= 0).sum(dim=1)
+    images = group_of.sum(dim=0)[group].to(torch.int64)
+    share, extra = images // listed, images % listed
+    same = group[:, None] == group[None, :]
+    first = torch.arange(len(group), device=group.device)
+    first = first[None, :] < first[:, None]  # of equally scoring voters the first image
+    column = torch.full_like(group, -1)
+    places = torch.arange(candidates.shape[1], device=group.device)
+    is_open = (group_of.T @ (candidates >= 0).to(scores.dtype)) > 0
+    for turn in range(candidates.shape[1]):
+        free = (column < 0) & is_open[group].any(dim=1)
+        votes = scores.masked_fill(~is_open[group], -torch.inf).argmax(dim=1)
+        ballot = (votes[:, None] == places) & free[:, None]
+        counts = (group_of.T @ ballot.to(scores.dtype)).masked_fill(~is_open, -1.0)
+        winner = counts.argmax(dim=1)[group]
+        voter = free & (votes == winner)
+        score = scores.gather(1, winner[:, None])
+        ahead = (score < score.T) | ((score == score.T) & first)
+        place = (ahead & same & voter[None, :]).sum(dim=1)
+        taken = voter & (place < share + (turn < extra).to(torch.int64))
+        column = torch.where(taken, winner, column)
+        is_open = is_open.scatter(1, counts.argmax(dim=1, keepdim=True), False)
+    column = torch.where(column < 0, scores.argmax(dim=1), column)
+    return candidates.gather(1, column[:, None]).squeeze(1)
+
+
 def _common_identities(candidates: Tensor) -> Tensor:
     """The ``(1, n)`` ascending identities that all rows share."""
     ordered = candidates.sort(dim=1).values

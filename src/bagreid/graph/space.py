@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bagreid.world import send
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelSpace:
@@ -34,7 +36,7 @@ class LabelSpace:
         """The same on another device, copied without waiting."""
         return LabelSpace(
             *(
-                part.to(device, non_blocking=True)
+                send(part, device)
                 for part in (self.column, self.padding, self.group_of, self.required)
             )
         )

@@ -8,7 +8,7 @@ intersect its own, itself included; negatives are the rest;
 Euclidean, squared distances clamped at 1e-12 before the root, averaged over the images. Where an
 image has no negative the released code fails; here its loss is 0.
 
-Shape letters: N images, D embedding, K candidates, U identities of the batch.
+Shape letters: N images, D embedding, K candidates.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ def shared_candidates(candidates: Tensor) -> Tensor:
     Returns:
         ``(N, N)`` bool, true where the candidate sets intersect, and on the diagonal.
     """
-    n = len(candidates)
-    if candidates.shape[1] == 1:
-        shared = (candidates == candidates.T) & (candidates >= 0)
-    else:
-        identities, column = torch.unique(candidates, return_inverse=True)
-        member = torch.zeros(n, len(identities), device=candidates.device)
-        member.scatter_(1, column, (candidates >= 0).float())
-        shared = (member @ member.T) > 0
+    # every identity gets a column by its place in the sorted order: unlike torch.unique, which has
+    # to wait for a GPU to know how many there are
+    ordered, order = candidates.flatten().sort()
+    number = torch.cat([ordered.new_zeros(1), (ordered[1:] != ordered[:-1]).cumsum(dim=0)])
+    column = torch.empty_like(number).scatter_(0, order, number).view_as(candidates)
+    member = torch.zeros(len(candidates), candidates.numel(), device=candidates.device)
+    member.scatter_(1, column, (candidates >= 0).float())
+    shared: Tensor = (member @ member.T) > 0
     shared.fill_diagonal_(True)
     return shared
 

@@ -109,3 +109,34 @@ def synchronise_batch_norm(model: nn.Module, world: World) -> nn.Module:
             # the twins add no state, so an instance becomes its twin by taking over its class
             module.__class__ = twin
     return model
+
+
+def join_statistics(model: nn.Module) -> Tensor:
+    """Lays the running means and variances of all batch norms side by side.
+
+    They stay the buffers they were, under their names, but as views of one tensor: all of them are
+    remembered or put back by one operation.
+
+    Args:
+        model: The network, where it will stay: moving it to another device parts them again.
+
+    Returns:
+        ``(n,)`` float32, the memory that the buffers share; empty where there is no batch norm.
+    """
+    found = [
+        (norm, name)
+        for norm in model.modules()
+        if isinstance(norm, nn.modules.batchnorm._BatchNorm)
+        for name in ("running_mean", "running_var")
+        if getattr(norm, name) is not None
+    ]
+    if not found:
+        first = next(model.parameters(), None)
+        return torch.empty(0, device=None if first is None else first.device)
+    flat = torch.cat([getattr(norm, name) for norm, name in found])
+    start = 0
+    for norm, name in found:
+        stop = start + len(getattr(norm, name))
+        setattr(norm, name, flat[start:stop])
+        start = stop
+    return flat

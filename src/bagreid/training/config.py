@@ -79,18 +79,34 @@ class TrainConfig:
     """Passes over all training images."""
     seed: int = 0
     """Determines the weights at the start, every batch and every augmentation."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of the network: bf16 autocast where the processor or GPU has it (auto)."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Arithmetic of the network: bf16 autocast where the processor or GPU has it (auto); fp16
+    scales the loss, so that small gradients are not lost."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to train."""
     workers: int = 1
-    """Processes that decode and augment, a rank; 0 does it in the training process."""
+    """Processes that read, decode and resize, a rank; 0 does it in the training process."""
+    accumulate: int = 1
+    """Parts that a batch is computed in, one after the other, where it does not fit the memory at
+    once. Batch norm, pairs and triplets then see the images of a part."""
+    compile: bool = False
+    """Compile the network by torch.compile: a slower start, faster steps. It needs a C++ compiler.
+    The numbers agree with those of an uncompiled run to rounding."""
     log_every: int = 10
     """Steps between two lines of the log."""
     checkpoint_every: int = 500
     """Steps between two checkpoints; one is also written at the end and when interrupted."""
     keep_checkpoints: int = 2
-    """How many of the newest checkpoints are kept."""
+    """How many of the newest checkpoints are kept, beside the one that validated best."""
+    most_skipped: int = 10
+    """Steps in a row whose loss or gradient may be no finite number (they change nothing) before
+    the run stops and lists their images."""
+    most_worker_deaths: int = 3
+    """Times that the loader's workers are started anew after one of them died, before the run
+    stops."""
+    hang_minutes: float = 10.0
+    """Minutes that a process may stand still in a step before it says which rank is to blame and
+    ends; 0 waits for ever. It must be longer than the longest step."""
     validate_every: int = 0
     """Epochs between two validations on the archive's test set, beside the one at the end; 0 for
     that one alone."""
@@ -99,5 +115,10 @@ class TrainConfig:
         """Checks the numbers."""
         if self.epochs < 1 or self.log_every < 1 or self.checkpoint_every < 1:
             raise ValueError("epochs, log_every and checkpoint_every must be at least 1")
-        if self.keep_checkpoints < 1 or self.workers < 0 or self.validate_every < 0:
-            raise ValueError("keep_checkpoints must be >= 1, workers and validate_every >= 0")
+        if self.keep_checkpoints < 1 or self.accumulate < 1 or self.most_skipped < 1:
+            raise ValueError("keep_checkpoints, accumulate and most_skipped must be at least 1")
+        least = min(self.workers, self.validate_every, self.most_worker_deaths, self.hang_minutes)
+        if least < 0:
+            raise ValueError(
+                "workers, validate_every, most_worker_deaths and hang_minutes must be at least 0"
+            )

@@ -1,42 +1,42 @@
-"""The training loop: step after step, from any step on."""
+"""The training loop: step after step, from any step on, to the end or to a state that is saved."""
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from rich.console import Console
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor, nn
 
 from bagreid.catalog import Catalog
-from bagreid.contracts import BagBatch, BagreidError, QuarantineChoice
-from bagreid.data import AugmentConfig
-from bagreid.data.loader import bag_loader
+from bagreid.contracts import BagBatch, BagreidError
+from bagreid.data.loader import WorkerDiedError, bag_loader
 from bagreid.data.quarantine import BrokenImages
 from bagreid.files import write_beside
-from bagreid.models import ModelConfig, ModelOutput, build_model
-from bagreid.models.batch_norm import synchronise_batch_norm
-from bagreid.models.weights import load_weights
-from bagreid.plan import BatchPlan, PlanConfig, make_bag_plan, make_identity_plan
-from bagreid.training.checkpoint import Checkpoint, save_checkpoint
-from bagreid.training.config import LossConfig, OptimizerConfig, ScheduleConfig, TrainConfig
-from bagreid.training.criterion import LossTerms, compute_loss
+from bagreid.training.arrivals import Arrivals
+from bagreid.training.checkpoint import Checkpoint
 from bagreid.training.log import RunLog
-from bagreid.training.optimizer import build_optimizer, rate_factor, set_rate
-from bagreid.training.record import PseudoLabelRecord
+from bagreid.training.optimizer import rate_factor, set_rate
+from bagreid.training.phases import Phases
+from bagreid.training.profiling import StepProfile
 from bagreid.training.replaced import ReplacedImages, open_together
-from bagreid.training.supervision import SupervisionConfig, Supervisor, Targets
-from bagreid.training.teacher import Teacher
-from bagreid.world import World, all_objects, all_sum
+from bagreid.training.saving import CheckpointWriter
+from bagreid.training.setup import TrainingSetup, check_setup, make_plan
+from bagreid.training.state import RunState
+from bagreid.training.status import RunStatus
+from bagreid.training.step import FACTS, StepNews, Stepper
+from bagreid.training.watchdog import Watchdog
+from bagreid.training.wishes import Wishes
+from bagreid.world import World, barrier
+
+_STEPS_AHEAD = 2
+"""Steps that the host may be ahead of the device before it waits."""
 
 Validate = Callable[[nn.Module, int], dict[str, float]]
 """Scores a network at an epoch: (network, epoch) → names and numbers for the log."""
@@ -48,37 +48,6 @@ class Interrupted(Exception):  # noqa: N818 - it is no error: the run was asked 
     def __init__(self, checkpoint: Path) -> None:
         super().__init__(str(checkpoint))
         self.checkpoint = checkpoint
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingSetup:
-    """Everything that decides the result of a training run.
-
-    Attributes:
-        plan: Which images form which batch.
-        augment: How they are shown.
-        model: Which network.
-        supervision: Where its targets come from.
-        loss: What it is punished for.
-        optimizer: How it moves.
-        schedule: How fast.
-        train: How long.
-        quarantine: Which list of broken images is read and added to.
-        most_broken: Share of the train images that may be broken.
-        resolved: The whole configuration as plain values, kept in every checkpoint.
-    """
-
-    plan: PlanConfig
-    augment: AugmentConfig
-    model: ModelConfig
-    supervision: SupervisionConfig
-    loss: LossConfig
-    optimizer: OptimizerConfig
-    schedule: ScheduleConfig
-    train: TrainConfig
-    quarantine: QuarantineChoice
-    most_broken: float
-    resolved: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,77 +71,58 @@ class TrainingResult:
     replaced: dict[int, int]
 
 
-def make_plan(catalog: Catalog, config: PlanConfig, seed: int) -> BatchPlan:
-    """The plan of an archive: by bags, or by the identities of its truth."""
-    if config.kind == "identities":
-        return make_identity_plan(catalog.truth(), config, seed)
-    bags = (catalog.bags.folder_offset, catalog.bags.folder)
-    return make_bag_plan(catalog.folder_start, catalog.folder_stop, bags, config, seed)
+class _Stepped(NamedTuple):
+    """What the host knows of a step when it starts it; ``step`` counts it."""
+
+    step: int
+    rate: float
 
 
 class Trainer:
-    """Holds the state of a run and advances it step by step.
+    """Holds a run and advances it to its end.
 
     Args:
         catalog: The archive to learn from.
         setup: Everything that decides the result.
         world: Who computes with whom.
         work_dir: Where logs and checkpoints go.
+        provenance: What every checkpoint says of the code and the machines beside its state.
 
     Raises:
         BagreidError: The archive and the setup do not fit.
     """
 
     def __init__(
-        self, catalog: Catalog, setup: TrainingSetup, world: World, work_dir: Path
+        self,
+        catalog: Catalog,
+        setup: TrainingSetup,
+        world: World,
+        work_dir: Path,
+        provenance: dict[str, object] | None = None,
     ) -> None:
         self.catalog, self.setup, self.world, self.work_dir = catalog, setup, world, work_dir
-        if setup.plan.groups % world.size:
-            raise BagreidError(
-                f"{setup.plan.groups} groups a batch cannot be shared by {world.size} processes",
-                remedy=f"Set plan.groups to a multiple of {world.size}",
-            )
-        if setup.plan.kind == "identities" and setup.supervision.source == "bag":
-            raise BagreidError(
-                "batches of identities are drawn by the truth, which training from bags never sees",
-                remedy="Set plan.kind to windows or bag_file, or supervision.source to truth",
-            )
+        check_setup(setup, world)
         listed = BrokenImages.open(catalog, setup.quarantine, "train") if world.is_main else None
         self.broken = open_together(listed, world)
         self.replaced = ReplacedImages(self.broken, world, setup.most_broken)
         self.plan = make_plan(catalog, setup.plan, setup.train.seed)
-        self.supervisor = Supervisor(catalog, setup.supervision)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(setup.train.seed)
-            network = build_model(setup.model, len(catalog.identities))
-        self.precision = _precision(setup.train.precision, world.device)
-        self.memory_format = _memory_format(self.precision, world.device)
-        network = network.to(world.device).to(memory_format=self.memory_format)
-        self.network = synchronise_batch_norm(network, world)
-        self.teacher = Teacher(self.network, setup.supervision.teacher_decay)
-        self.supervisor.prior.to(world.device)
-        self.optimizer = build_optimizer(self.network, setup.optimizer)
-        self.record = PseudoLabelRecord(self.supervisor.truth)
-        self.step = 0
+        self.state = RunState(catalog, setup, world)
         self.total_steps = self.plan.steps_per_epoch * setup.train.epochs
+        self.phases = Phases()
+        self._provenance = provenance or {}
+        self._arrivals: Arrivals[_Stepped] = Arrivals()
+        self._in_a_row: list[set[int]] = []
+        self._skipped = 0
+        self._saved: tuple[int, Path] | None = None
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return self.state.step
 
     def load_pretrained(self, path: Path) -> str:
         """Starts network and teacher from a weight file; returns the account of what was loaded."""
-        report = load_weights(self.network, path)
-        self.teacher.network.load_state_dict(self.network.state_dict())
-        return str(report)
-
-    def state(self, replaced: dict[int, int]) -> dict[str, Any]:
-        """Everything that the next step depends on, as tensors and plain values."""
-        return {
-            "model": self.network.state_dict(),
-            "teacher": self.teacher.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "prior": self.supervisor.prior.state_dict(),
-            "pseudo_label": torch.from_numpy(self.record.label),
-            "confidence": torch.from_numpy(self.record.confidence),
-            "replaced": replaced,
-        }
+        return self.state.load_pretrained(path)
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Takes up the state of a checkpoint.
@@ -180,286 +130,330 @@ class Trainer:
         Raises:
             BagreidError: It belongs to another archive or another network.
         """
-        if checkpoint.identities != self.catalog.identities.tolist():
-            raise BagreidError(
-                f"the checkpoint knows {len(checkpoint.identities)} identities, other than the "
-                f"{len(self.catalog.identities)} of this archive",
-                path=checkpoint.path,
-                remedy="To start from its weights use --pretrained",
-            )
-        state = checkpoint.state
-        if len(state["pseudo_label"]) != len(self.record.label):
-            raise BagreidError(
-                f"the checkpoint knows {len(state['pseudo_label'])} train images, this archive "
-                f"has {len(self.record.label)}",
-                path=checkpoint.path,
-                remedy="To start from its weights use --pretrained",
-            )
-        self.network.load_state_dict(state["model"])
-        self.teacher.network.load_state_dict(state["teacher"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.supervisor.prior.load_state_dict(state["prior"])
-        self.record.label[:] = state["pseudo_label"].numpy()
-        self.record.confidence[:] = state["confidence"].numpy()
-        self.replaced.restore(state["replaced"])
-        self.step = checkpoint.step
-
-    def save(self, log: RunLog) -> Path:
-        """Writes a checkpoint and what was found broken (on the main rank); returns its path."""
-        folder = self.work_dir / "checkpoints"
-        replaced = self.replaced.total()
-        if found := self.replaced.take_new():
-            log.write("broken", self.step, **found)
-        if self.world.is_main:
-            return save_checkpoint(
-                folder,
-                self.step,
-                self.state(replaced),
-                self.setup.resolved,
-                self.catalog.identities.tolist(),
-                keep=self.setup.train.keep_checkpoints,
-            )
-        return folder
+        self.state.restore(checkpoint)
+        self.replaced.restore(checkpoint.state["replaced"])
+        self._skipped = checkpoint.state["skipped"]
 
     def run(
-        self, validate: Validate | None = None, console: Console | None = None
+        self,
+        validate: Validate | None = None,
+        console: Console | None = None,
+        *,
+        status: RunStatus | None = None,
+        profile: bool = False,
     ) -> TrainingResult:
-        """Trains from the present step to the end.
+        """Trains from the present step to the end; to be called once.
 
         Args:
-            validate: Called with the teacher after every ``train.validate_every``-th epoch.
+            validate: Called with the teacher after every ``train.validate_every``-th epoch, on all
+                ranks.
             console: Where people read the progress; None keeps silent.
+            status: Told how far the run is.
+            profile: Write down where the time of some steps goes.
 
         Returns:
             How the run ended.
 
         Raises:
             Interrupted: A signal asked the run to stop; the state is saved.
-            BagreidError: The loss is no longer finite.
+            BagreidError: The run cannot go on. Where the state was sound it is saved.
         """
         begun, first = time.monotonic(), self.step
-        shown = console if self.world.is_main else None
-        with self.open_log(shown) as log, _stop_on_signals() as asked:
-            trained = self._wrapped()
-            self._train(trained, log, asked, validate)
-            path = self.save(log)
-            self._write_labels()
+        self.phases.step, self._status = self.step, status
+        with ExitStack() as around:
+            self._open(around, console if self.world.is_main else None, profile=profile)
+            try:
+                self._train(validate)
+                path = self._save()
+                self._writer.finish()
+                self._write_labels()
+            except Interrupted:
+                raise
+            except Exception:
+                self._rescue()
+                raise
         seconds = time.monotonic() - begun
-        shown_images = (self.step - first) * self.setup.plan.groups
-        rate = shown_images * self.setup.plan.images_per_group / max(seconds, 1e-9)
-        accuracy = self.record.accuracy()
+        images = self._images(self.step - first)
         return TrainingResult(
-            self.teacher.network, path, seconds, rate, accuracy, self.replaced.total()
+            self.state.evaluated,
+            path,
+            seconds,
+            images / max(seconds, 1e-9),
+            self.state.record.accuracy(),
+            dict(self.replaced.counts),
         )
 
     def open_log(self, console: Console | None) -> RunLog:
         """The run's log, written on the main rank alone."""
         folder = self.work_dir if self.world.is_main else None
-        return RunLog(folder, console, total_steps=self.total_steps, done_steps=self.step)
-
-    def _wrapped(self) -> nn.Module:
-        if self.world.size == 1:
-            return self.network
-        devices = [self.world.local_rank] if self.world.device.type == "cuda" else None
-        return DistributedDataParallel(self.network, device_ids=devices, broadcast_buffers=False)
-
-    def _batches(self) -> Iterator[BagBatch]:
-        epoch, step = divmod(self.step, self.plan.steps_per_epoch)
-        return bag_loader(
-            self.catalog,
-            self.plan,
-            self.setup.augment,
-            seed=self.setup.train.seed,
-            epoch=epoch,
-            start_step=step,
-            epochs=self.setup.train.epochs - epoch,
-            rank=self.world.rank,
-            world_size=self.world.size,
-            workers=self.setup.train.workers,
-            quarantine=self.broken.known,
+        return RunLog(
+            folder,
+            console,
+            total_steps=self.total_steps,
+            done_steps=self.step,
+            epochs=self.setup.train.epochs,
         )
 
-    def _train(
-        self, trained: nn.Module, log: RunLog, asked: list[int], validate: Validate | None
-    ) -> None:
-        config = self.setup.train
-        since, counted = time.monotonic(), 0
-        for batch in self._batches():
-            epoch = self.step // self.plan.steps_per_epoch
-            rate = self._set_rate()
-            terms, targets = self._step(trained, batch)
-            self._note(batch, targets)
-            self.step += 1
-            counted += 1
-            last = self.step == self.total_steps
-            if last or self.step % config.log_every == 0:
-                per_second = self._images(counted) / max(time.monotonic() - since, 1e-9)
-                self._log(log, epoch, terms, rate, per_second)
-                since, counted = time.monotonic(), 0
-                self._refuse_a_rotten_archive(log)
-            else:
-                log.advance(self.step)
-            if self._must_stop(asked):
-                raise Interrupted(self.save(log))
-            if not last and self.step % config.checkpoint_every == 0:
-                self.save(log)
-            if self.step % self.plan.steps_per_epoch == 0:
-                self._validate(epoch, validate, log)
-                since, counted = time.monotonic(), 0
+    def _open(self, around: ExitStack, console: Console | None, *, profile: bool) -> None:
+        """Everything that goes on around the steps; it ends with the run."""
+        train = self.setup.train
+        self._console = console
+        self._writer = around.enter_context(
+            CheckpointWriter(
+                self.work_dir / "checkpoints",
+                keep=train.keep_checkpoints,
+                describe=self.described(),
+            )
+        )
+        self._log = around.enter_context(self.open_log(console))
+        self._watchdog = None
+        if train.hang_minutes:
+            self._watchdog = around.enter_context(
+                Watchdog(self.phases, self.world, self.work_dir, 60 * train.hang_minutes)
+            )
+        self._wishes = around.enter_context(Wishes(self.world))
+        if profile:
+            around.enter_context(
+                StepProfile(self.phases, self.world, self.work_dir, self._images(1), console)
+            )
+        self._stepper = Stepper(
+            self.state, self.setup, self.world, self.plan, self.total_steps, self.phases
+        )
 
-    def _refuse_a_rotten_archive(self, log: RunLog) -> None:
-        try:
-            self.replaced.check(f"The state after step {self.step:,} is saved")
-        except BagreidError:
-            self.save(log)
-            raise
+    def described(self) -> dict[str, object]:
+        """What every checkpoint says beside the state."""
+        return {
+            "config": self.setup.resolved,
+            "identities": self.catalog.identities.tolist(),
+            "world": {
+                "processes": self.world.size,
+                "device": self.world.device.type,
+                "precision": str(self.state.precision).removeprefix("torch."),
+            },
+        } | self._provenance
+
+    def _batches(self) -> Iterator[BagBatch]:
+        """This rank's parts of all batches to come; workers that died are started anew."""
+        parts, per_epoch = self.setup.train.accumulate, self.plan.steps_per_epoch
+        given, deaths = self.step * parts, 0
+        while given < self.total_steps * parts:
+            step, part = divmod(given, parts)
+            epoch, within = divmod(step, per_epoch)
+            loader = bag_loader(
+                self.catalog,
+                self.plan,
+                self.setup.augment,
+                seed=self.setup.train.seed,
+                epoch=epoch,
+                start_step=within,
+                epochs=self.setup.train.epochs - epoch,
+                parts=parts,
+                rank=self.world.rank,
+                world_size=self.world.size,
+                workers=self.setup.train.workers,
+                quarantine=self.broken.known,
+            )
+            try:
+                for batch in islice(loader, part, None):
+                    given += 1
+                    yield batch
+            except WorkerDiedError as error:
+                deaths += 1
+                self._tell_of_death(error, deaths)
+
+    def _tell_of_death(self, error: WorkerDiedError, deaths: int) -> None:
+        most = self.setup.train.most_worker_deaths
+        self._log.write("worker_death", self.step, count=deaths, why=error.message)
+        if deaths > most:
+            raise error
+        self._say(f"{error.message}; started anew at step {self.step + 1} ({deaths} of {most})")
+
+    def _train(self, validate: Validate | None) -> None:
+        every, batches = self.setup.train.checkpoint_every, self._batches()
+        self._since = time.monotonic(), self.step
+        while self.step < self.total_steps:
+            rate = self._set_rate()
+            news = self._stepper(batches)
+            self.phases.step = self.step
+            if self._status is not None:
+                self._status.at(self.step, (self.step - 1) // self.plan.steps_per_epoch)
+            with self.phases("note"):
+                self._arrivals.send(_Stepped(self.step, rate), *news)
+                self._read_arrivals(keep=_STEPS_AHEAD)
+            wish = self._wishes.agreed()
+            if wish.stop:
+                raise Interrupted(self._stop())
+            last = self.step == self.total_steps
+            if wish.save or (not last and self.step % every == 0):
+                self._save()
+            if self.step % self.plan.steps_per_epoch == 0 and not last:
+                self._validate(validate)
 
     def _images(self, steps: int) -> int:
         return steps * self.setup.plan.groups * self.setup.plan.images_per_group
 
     def _set_rate(self) -> float:
-        factor = rate_factor(
-            self.step, self.plan.steps_per_epoch, self.setup.train.epochs, self.setup.schedule
-        )
-        return set_rate(self.optimizer, factor)
+        schedule, epochs = self.setup.schedule, self.setup.train.epochs
+        factor = rate_factor(self.step, self.plan.steps_per_epoch, epochs, schedule)
+        return set_rate(self.state.optimizer, factor)
 
-    def _step(self, trained: nn.Module, batch: BagBatch) -> tuple[LossTerms, Targets]:
-        device = self.world.device
-        # what a network draws at random (stochastic depth) follows from the step and the rank
-        torch.manual_seed(hash((self.setup.train.seed, self.step, self.world.rank)) % 2**63)
-        question = self.supervisor.ask(batch).to(device)
-        images = batch.images.to(device, memory_format=self.memory_format, non_blocking=True)
-        with self._autocast():
-            output: ModelOutput = trained(images)
-            with torch.no_grad():
-                needed = self.setup.supervision.needs_teacher
-                teacher = self.teacher.network(images) if needed else None
-        share = self.step / self.total_steps
-        targets = self.supervisor.answer(question, output, teacher, share)
-        with self._autocast():
-            terms = compute_loss(output, targets, self.setup.loss, self.world)
-        self.optimizer.zero_grad(set_to_none=True)
-        terms.total.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        self.teacher.follow(self.network, self.step)
-        if self.setup.supervision.needs_teacher and self.supervisor.trust(share) > 0:
-            totals = self.supervisor.prior.responsibilities(question.evidence, targets.weight)
-            count = len(images) * self.world.size
-            self.supervisor.prior.update(all_sum(totals, self.world), count)
-        return terms, targets
+    def _stop(self) -> Path:
+        path = self._save()
+        self._writer.finish()
+        return path
 
-    def _autocast(self) -> AbstractContextManager[Any]:
-        if self.precision is torch.float32:
-            return nullcontext()
-        return torch.autocast(self.world.device.type, dtype=self.precision)
+    def _save(self) -> Path:
+        """Starts a checkpoint of the state as it is, on the first rank; returns its path."""
+        with self.phases("save"):
+            self._read_arrivals()
+            self.replaced.look()
+            if found := self.replaced.take_new():
+                self._log.write("broken", self.step, **found)
+            if not self.world.is_main:
+                return self.work_dir / "checkpoints"
+            self._log.flush()
+            if self._saved is None or self._saved[0] != self.step:
+                self._saved = self.step, self._writer.save(self.step, self._content())
+            return self._saved[1]
 
-    def _note(self, batch: BagBatch, targets: Targets) -> None:
-        self.replaced.note(batch.replaced)
-        if self.setup.supervision.source == "truth":
+    def _content(self) -> dict[str, object]:
+        epoch, step = divmod(self.step, self.plan.steps_per_epoch)
+        return self.state.collect() | {
+            "replaced": dict(self.replaced.counts),
+            "skipped": self._skipped,
+            "plan": {
+                "seed": self.setup.train.seed,
+                "epoch": epoch,
+                "step_of_epoch": step,
+                "images_shown": self._images(self.step),
+            },
+            "schedule": {"step": self.step, "total_steps": self.total_steps},
+        }
+
+    def _rescue(self) -> None:
+        """After an error: saves the state if it is whole, and says what became of it."""
+        if not self.state.sound:
             return
-        seen = (batch.rows, targets.label.cpu(), targets.confidence.detach().cpu())
-        for rows, labels, confidence in all_objects(seen, self.world):
-            self.record.note(rows, labels, confidence)
-
-    def _log(
-        self, log: RunLog, epoch: int, terms: LossTerms, rate: float, per_second: float
-    ) -> None:
-        values = {name: float(value.detach()) for name, value in terms._asdict().items()}
-        if not np.isfinite(values["total"]):
-            raise BagreidError(
-                f"the loss is {values['total']} at step {self.step}",
-                path=self.work_dir,
-                remedy="Lower optimizer.learning_rate, or train with --train.precision fp32",
+        try:
+            self.state.guard.roll_back()
+            if self.world.is_main:
+                self._writer.poll()
+                path = self._stop()
+                self._say(f"The state after step {self.step:,} is saved: {path}")
+        except Exception as error:
+            # what made the run fail is what people must read; this comes on top of it
+            last = "no checkpoint" if self._saved is None else str(self._saved[1])
+            said = " ".join(str(error).split())
+            self._say(
+                f"The state after step {self.step:,} could not be saved: {said}. Kept: {last}"
             )
-        agreement = self.record.take()
-        log.write(
+
+    def _say(self, line: str) -> None:
+        if self._console is not None:
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def _read_arrivals(self, *, keep: int = 0) -> None:
+        """Takes down what steps have to tell, as far as it has come."""
+        if self.world.is_main:
+            self._writer.poll()
+        for stepped, tensors in self._arrivals.take(keep=keep):
+            self._note(stepped, StepNews(*tensors))
+
+    def _note(self, stepped: _Stepped, news: StepNews) -> None:
+        facts = dict(zip(FACTS, news.facts.tolist(), strict=True))
+        rows, lost = news.seen[:, 0].long(), news.seen[:, 3].long()
+        self.replaced.note(lost[lost >= 0].tolist())
+        self._judge(stepped.step, facts, rows)
+        if not facts["skipped"] and self.setup.supervision.source == "bag":
+            self.state.record.note(rows, news.seen[:, 1].long(), news.seen[:, 2])
+        if stepped.step % self.setup.train.log_every == 0 or stepped.step == self.total_steps:
+            self._write_line(stepped, facts, news.reliability)
+            self.replaced.check(f"The state after step {self.step:,} is saved")
+        else:
+            self._log.advance(stepped.step)
+
+    def _judge(self, step: int, facts: dict[str, float], rows: Tensor) -> None:
+        """Counts steps that gave no finite gradient, and stops after too many in a row."""
+        if not facts["skipped"]:
+            self._in_a_row = []
+            return
+        self._skipped += 1
+        self._log.write("skipped", step, loss=facts["total"], gradient_norm=facts["gradient_norm"])
+        if not facts["counted"]:
+            return
+        self._in_a_row.append(set(rows.tolist()))
+        if len(self._in_a_row) < self.setup.train.most_skipped:
+            return
+        images = [self.catalog.name(row) for row in sorted(set().union(*self._in_a_row))]
+        self._log.write("not_finite", step, steps=len(self._in_a_row), images=images)
+        path = self._list_suspects(images)
+        raise BagreidError(
+            f"loss or gradient were no finite numbers in {len(self._in_a_row)} steps in a row, up "
+            f"to step {step:,}; none of them changed the weights",
+            path=path,
+            remedy="It lists their images. Lower optimizer.learning_rate, or train with "
+            "--train.precision fp32",
+        )
+
+    def _list_suspects(self, images: list[str]) -> Path:
+        path = self.work_dir / "not_finite.txt"
+        if self.world.is_main:
+            with write_beside(path) as file:
+                file.writelines(f"{name}\n".encode() for name in images)
+        return path
+
+    def _write_line(self, stepped: _Stepped, facts: dict[str, float], reliability: Tensor) -> None:
+        now, (since, before) = time.monotonic(), self._since
+        self._since = now, stepped.step
+        agreement = self.state.record.take()
+        epoch = (stepped.step - 1) // self.plan.steps_per_epoch
+        self._log.write(
             "step",
-            self.step,
+            stepped.step,
             epoch=epoch,
-            loss=values,
-            learning_rate=rate,
-            images_per_second=per_second,
+            loss={name: facts[name] for name in ("total", "unary", "pairwise", "triplet")},
+            learning_rate=stepped.rate,
+            gradient_norm=facts["gradient_norm"],
+            images_per_second=self._images(stepped.step - before) / max(now - since, 1e-9),
             pseudo_label_accuracy=agreement.accuracy,
             pseudo_label_change=agreement.change,
+            skipped=self._skipped,
+            replaced=sum(self.replaced.counts.values()),
         )
         if self.setup.supervision.needs_teacher:
-            found = self.supervisor.prior.reliability.tolist()
-            named = zip(map(str, self.supervisor.kinds.tolist()), found, strict=True)
-            known = {kind: share for kind, share in named if np.isfinite(share)}
-            if known:
-                log.write("reliability", self.step, epoch=epoch, bags_of=known)
-        say = f"epoch {epoch + 1}/{self.setup.train.epochs}  loss {values['total']:.3f}"
-        if agreement.accuracy is not None:
-            say += f"  labels right {agreement.accuracy:.1%}"
-        log.advance(self.step, f"{say}  {per_second:.0f} images/s")
+            kinds = zip(self.state.supervisor.kinds.tolist(), reliability.tolist(), strict=True)
+            if known := {str(kind): share for kind, share in kinds if np.isfinite(share)}:
+                self._log.write("reliability", stepped.step, epoch=epoch, bags_of=known)
 
-    def _validate(self, epoch: int, validate: Validate | None, log: RunLog) -> None:
-        every = self.setup.train.validate_every
-        last = epoch + 1 == self.setup.train.epochs
-        if validate is None or last or every == 0 or (epoch + 1) % every:
+    def _validate(self, validate: Validate | None) -> None:
+        every, epoch = self.setup.train.validate_every, self.step // self.plan.steps_per_epoch - 1
+        if every == 0 or (epoch + 1) % every:
             return
-        log.write("validation", self.step, epoch=epoch, **validate(self.teacher.network, epoch))
+        with self.phases("validate"), self._unwatched():
+            if validate is not None:
+                scores = validate(self.state.evaluated, epoch)
+                self._log.write("validation", self.step, epoch=epoch, **scores)
+                self._save()
+                if self.world.is_main:
+                    self._writer.note_score(self.step, scores["rank1"])
+            barrier(self.world)
+        self._since = time.monotonic(), self.step
 
-    def _must_stop(self, asked: list[int]) -> bool:
-        if self.world.size == 1:
-            return bool(asked)
-        if self.step % self.setup.train.log_every:
-            return False
-        mine = torch.tensor([float(len(asked))], device=self.world.device)
-        return bool(all_sum(mine, self.world).item())
+    def _unwatched(self) -> AbstractContextManager[object]:
+        return nullcontext() if self._watchdog is None else self._watchdog.paused()
 
     def _write_labels(self) -> None:
         if not self.world.is_main or self.setup.supervision.source == "truth":
             return
-        seen = np.flatnonzero(self.record.label >= 0)
+        record = self.state.record
+        seen = np.flatnonzero(record.label >= 0)
         with write_beside(self.work_dir / "pseudo_labels.npz") as file:
             np.savez_compressed(
                 file,
                 rows=seen,
-                pseudo_label=self.record.label[seen].astype(np.int64),
-                confidence=self.record.confidence[seen].astype(np.float32),
-                truth=self.record.truth[seen],
+                pseudo_label=record.label[seen].astype(np.int64),
+                confidence=record.confidence[seen].astype(np.float32),
+                truth=record.truth[seen],
                 identities=self.catalog.identities,
                 root=np.array(str(self.catalog.root)),
             )
-
-
-def _precision(name: str, device: torch.device) -> torch.dtype:
-    if name == "fp32":
-        return torch.float32
-    if name == "bf16" or device.type == "cuda":
-        return torch.bfloat16
-    # newer than the oldest PyTorch supported; without it float32 is right, if slower
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    has_bf16 = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return torch.bfloat16 if has_bf16 else torch.float32
-
-
-def _memory_format(precision: torch.dtype, device: torch.device) -> torch.memory_format:
-    """Channels last is faster on GPUs and in bf16; in float32 a CPU prefers planes."""
-    if device.type == "cuda" or precision is torch.bfloat16:
-        return torch.channels_last
-    return torch.contiguous_format
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[list[int]]:
-    """Collects SIGINT, SIGTERM and SIGUSR1 instead of dying of them; a second SIGINT kills."""
-    asked: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        if asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        asked.append(number)
-
-    before = {}
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        try:
-            before[number] = signal.signal(number, note)
-        except ValueError:  # only the main thread of a process may take signals
-            break
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

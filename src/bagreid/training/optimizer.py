@@ -36,13 +36,18 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Op
     if config.name != "sgd":
         kind = torch.optim.Adam if config.name == "adam" else torch.optim.AdamW
         return kind(groups, weight_decay=config.weight_decay, amsgrad=config.amsgrad, fused=True)
-    return torch.optim.SGD(
+    optimizer = torch.optim.SGD(
         groups,
         momentum=config.momentum,
         weight_decay=config.weight_decay,
         nesterov=config.momentum > 0,
         fused=True,
     )
+    if config.momentum > 0:
+        # zeros from the start: the buffer of a first step that is skipped would stay unwritten
+        for parameter in (*body, *head):
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 def rate_factor(step: int, steps_per_epoch: int, epochs: int, config: ScheduleConfig) -> float:

@@ -16,11 +16,11 @@ from bagreid.world import World, all_objects
 
 
 class ReplacedImages:
-    """The broken images of a run, over all its ranks.
+    """The broken images of a run; every rank is told of all ranks' and counts alike.
 
     Args:
         known: Those known before; the same on every rank.
-        world: Who computes with whom.
+        world: Who computes with whom; the first rank keeps the list.
         most: Share of the train images that may be broken.
 
     Raises:
@@ -29,36 +29,32 @@ class ReplacedImages:
 
     def __init__(self, known: BrokenImages, world: World, most: float) -> None:
         self.known = known
-        self._world, self._most = world, most
+        self.counts: dict[int, int] = {}
+        self._is_main, self._most = world.is_main, most
         self._train = known.catalog.split("train")
-        self._counts: dict[int, int] = {}
         self._met = {row for row in known.listed if row in self._train}
         self._before = len(self._met)
         self._new: dict[int, str] = {}
         self.check("Training has not begun")
 
     def note(self, rows: Iterable[int]) -> None:
-        """Counts the images replaced in one batch of this rank."""
+        """Counts the images replaced in one global batch."""
         for row in rows:
-            self._counts[row] = self._counts.get(row, 0) + 1
+            self.counts[row] = self.counts.get(row, 0) + 1
+            self._met.add(row)
 
     def restore(self, counts: dict[int, int]) -> None:
-        """Takes up the counts of a checkpoint, which are of all ranks together."""
+        """Takes up the counts of a checkpoint."""
         self._met |= counts.keys()
-        self._counts = dict(counts) if self._world.is_main else {}
+        self.counts = dict(counts)
 
-    def total(self) -> dict[int, int]:
-        """How often each broken image was replaced, over all ranks; every rank must ask."""
-        total: dict[int, int] = {}
-        for part in all_objects(self._counts, self._world):
-            for row, count in part.items():
-                total[row] = total.get(row, 0) + count
-        if self._world.is_main:
-            self._new |= self.known.add(total)
-        return total
+    def look(self) -> None:
+        """Lets the first rank look at what was found since the last look, and list it."""
+        if self._is_main:
+            self._new |= self.known.add(self.counts)
 
     def take_new(self) -> dict[str, Any] | None:
-        """What the log shall say of images found broken since the last call; None if none were."""
+        """What the log shall say of images found broken since it was asked; None if none were."""
         if not self._new:
             return None
         images = {self.known.catalog.name(row): reason for row, reason in self._new.items()}
@@ -66,7 +62,7 @@ class ReplacedImages:
         return {"known_before": len(self.known.listed), "found": len(images), "images": images}
 
     def check(self, state: str) -> None:
-        """Makes sure that few enough images are broken; every rank must ask, and all agree.
+        """Makes sure that few enough images are broken.
 
         Args:
             state: What became of the run, for the message.
@@ -74,8 +70,6 @@ class ReplacedImages:
         Raises:
             BagreidError: There are too many.
         """
-        for rows in all_objects(sorted(self._counts.keys() - self._met), self._world):
-            self._met.update(rows)
         broken, images = len(self._met), len(self._train)
         if too_many(broken, images, self._most):
             raise BagreidError(

@@ -103,8 +103,13 @@ class CheckpointWriter:
         Raises:
             BagreidError: The last save failed, for example because the disk is full.
         """
-        if self._thread is None or not self._thread.is_alive():
+        if not self.is_writing:
             self.finish()
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a save is under way."""
+        return self._thread is not None and self._thread.is_alive()
 
     def finish(self) -> None:
         """Waits until the save under way is done.

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from bagreid.catalog import Catalog
@@ -18,7 +19,7 @@ from bagreid.contracts import PADDING, BagBatch, BagreidError, IntArray
 from bagreid.graph import (
     BagPrior,
     argmax_labels,
-    balanced_assignment,
+    balanced_labels,
     candidate_scores,
     infer_posterior,
 )
@@ -26,6 +27,7 @@ from bagreid.graph.posterior import PosteriorConfig
 from bagreid.graph.space import LabelSpace, label_space
 from bagreid.models import ModelOutput
 from bagreid.plan.candidates import bag_candidates, folder_candidates, narrowest_candidates
+from bagreid.world import send
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,23 +86,22 @@ class Question:
         candidates: ``(N, K)`` int64, padded with −1.
         evidence: ``(N, K, S)`` float32 (see `FolderCandidates`); empty unless ours is inferred.
         space: The batch's label space; None unless ours is inferred.
-        groups: ``(N,)`` int64, on the CPU.
-        truth: ``(N,)`` int64, on the CPU, −1 where unknown; never used to infer.
+        group_of: ``(N, G)`` one-hot, the group of each image; empty unless labels are balanced.
     """
 
     candidates: Tensor
     evidence: Tensor
     space: LabelSpace | None
-    groups: Tensor
-    truth: Tensor
+    group_of: Tensor
 
     def to(self, device: torch.device) -> Question:
         """The same with what the device computes on copied there, without waiting."""
         return dataclasses.replace(
             self,
-            candidates=self.candidates.to(device, non_blocking=True),
-            evidence=self.evidence.to(device, non_blocking=True),
+            candidates=send(self.candidates, device),
+            evidence=send(self.evidence, device),
             space=None if self.space is None else self.space.to(device),
+            group_of=send(self.group_of, device),
         )
 
 
@@ -164,19 +165,22 @@ class Supervisor:
         """Looks a batch up in the tables; all on the CPU."""
         rows = batch.rows.numpy()
         folder = torch.from_numpy(self.group[rows].astype(np.int64))
-        truth = torch.from_numpy(self.truth[rows])
+        nothing = torch.empty(0)
         if self.config.source == "truth":
-            nothing = torch.empty(0)
-            return Question(truth[:, None], nothing, None, batch.groups, truth)
+            truth = torch.from_numpy(self.truth[rows])
+            return Question(truth[:, None], nothing, None, nothing)
         bag_labels = self.labels[batch.bags]
         candidates = self._candidates(folder, bag_labels)
-        evidence, space = torch.empty(0), None
+        evidence, space, group_of = nothing, None, nothing
         if self.config.needs_teacher:
             evidence = self.evidence[folder]
             if self.config.candidates != "all_bags":
                 evidence = _evidence_of(candidates, self.identity[folder], evidence)
             space = label_space(candidates, batch.groups, bag_labels)
-        return Question(candidates, evidence, space, batch.groups, truth)
+        elif self.config.inference == "balanced":
+            _, group = torch.unique(batch.groups, return_inverse=True)
+            group_of = F.one_hot(group).float()
+        return Question(candidates, evidence, space, group_of)
 
     def _candidates(self, folder: Tensor, bag_labels: Tensor) -> Tensor:
         if self.config.candidates == "drawn_bag":
@@ -206,11 +210,31 @@ class Supervisor:
         if self.config.inference == "posterior":
             assert teacher is not None
             return self._posterior(question, teacher, share)
+        return self._released(question, output.logits)
+
+    def of_head(self, question: Question, logits: Tensor, targets: Targets) -> Targets:
+        """The targets of one of several classifiers.
+
+        Args:
+            question: The batch's tables.
+            logits: ``(N, C)``, what the classifier says.
+            targets: Those of all classifiers together.
+
+        Returns:
+            Under the release's inferences, which ask the network itself, each classifier's own;
+            else those of all.
+        """
+        if self.config.source == "truth" or self.config.inference == "posterior":
+            return targets
+        return self._released(question, logits)
+
+    def _released(self, question: Question, logits: Tensor) -> Targets:
+        candidates = question.candidates
         if self.config.inference == "balanced":
-            label = _balanced(output.logits, candidates, question.groups)
+            label = balanced_labels(logits, candidates, question.group_of)
         else:
-            label = argmax_labels(output.logits.detach(), candidates)
-        ones = torch.ones_like(label, dtype=output.logits.dtype)
+            label = argmax_labels(logits.detach(), candidates)
+        ones = torch.ones_like(label, dtype=logits.dtype)
         return Targets(label[:, None], ones[:, None], label, ones, candidates)
 
     def _posterior(self, question: Question, teacher: ModelOutput, share: float) -> Targets:
@@ -259,11 +283,3 @@ def _evidence_of(candidates: Tensor, identity: Tensor, evidence: Tensor) -> Tens
     """The evidence of candidates that are fewer than the identities of all the image's bags."""
     same = (candidates[:, :, None] == identity[:, None, :]) & (candidates >= 0)[:, :, None]
     return torch.einsum("nkj,njs->nks", same.to(evidence.dtype), evidence)
-
-
-def _balanced(logits: Tensor, candidates: Tensor, groups: Tensor) -> Tensor:
-    label = torch.empty(len(logits), dtype=torch.int64, device=logits.device)
-    for group in torch.unique(groups):
-        mine = (groups == group).to(logits.device)
-        label[mine] = balanced_assignment(logits[mine], candidates[mine])
-    return label

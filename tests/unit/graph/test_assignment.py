@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bagreid.graph import argmax_labels, balanced_assignment
+from bagreid.graph import argmax_labels, balanced_assignment, balanced_labels
 
 
 def slow_balanced(scores: list[list[float]]) -> list[int]:
@@ -64,3 +64,31 @@ def test_order_and_padding_of_the_candidates_do_not_matter() -> None:
 def test_of_equal_scores_the_candidate_listed_first_wins() -> None:
     labels = argmax_labels(torch.zeros(2, 6), torch.tensor([[4, 2], [-1, 5]]))
     assert labels.tolist() == [4, 5]
+
+
+@given(st.integers(0, 10_000), st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_all_bags_at_once_are_assigned_as_one_by_one(seed: int, ties: bool) -> None:
+    random = torch.Generator().manual_seed(seed)
+
+    def number(low: int, high: int) -> int:
+        return int(torch.randint(low, high, (), generator=random))
+
+    width, rows, groups = number(1, 7), [], []
+    for group in range(number(1, 6)):
+        row = torch.full((width,), -1)
+        listed = torch.randperm(30, generator=random)[: number(1, width + 1)].sort().values
+        row[: len(listed)] = listed
+        images = number(1, 17)
+        rows += [row] * images
+        groups += [group] * images
+    candidates, group = torch.stack(rows), torch.tensor(groups)
+    logits = torch.randn(len(rows), 30, generator=random)
+    if ties:
+        logits = logits.round()
+    slow = torch.empty_like(group)
+    for each in group.unique():
+        mine = group == each
+        slow[mine] = balanced_assignment(logits[mine], candidates[mine])
+    group_of = torch.nn.functional.one_hot(group).float()
+    assert torch.equal(balanced_labels(logits, candidates, group_of), slow)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bagreid.losses import graph_loss, graph_terms, weak_triplet_loss
-from bagreid.models import ModelOutput
+from bagreid.models import MgnOutput, ModelOutput
 from bagreid.training.config import LossConfig
 from bagreid.training.criterion import LossTerms, compute_loss
 from bagreid.training.supervision import Targets
@@ -53,7 +53,7 @@ def soft() -> Targets:
 
 def loss(targets: Targets, said: ModelOutput | None = None, **options: object) -> LossTerms:
     config = LossConfig(**options)  # type: ignore[arg-type]
-    return compute_loss(said or output(), targets, config, World())
+    return compute_loss(said or output(), [targets], config, World())
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
@@ -130,3 +130,33 @@ def test_terms_of_weight_0_are_left_out() -> None:
     assert said.appearance.grad is None
     assert said.embedding.grad is None
     assert said.logits.grad is not None
+
+
+def test_many_heads_are_averaged_as_the_release_averages_them() -> None:
+    """The mean of eight graph losses, each with its own labels, and of three triplet losses."""
+    generator = torch.Generator().manual_seed(3)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
+
+    heads, features = tuple(draw(N, C) for _ in range(8)), tuple(draw(N, 6) for _ in range(3))
+    appearance, table = draw(N, 5), candidates()
+    logits = torch.stack(heads).mean(dim=0)
+    said = MgnOutput(draw(N, 48), logits, appearance, heads, features)
+    ones = torch.ones(N, dtype=torch.float64)
+    targets = []
+    slow = torch.zeros((), dtype=torch.float64)
+    for head in heads:
+        public = graph_loss(head, table, appearance)
+        label = public.pseudo_labels
+        targets.append(Targets(label[:, None], ones[:, None], label, ones, table))
+        slow = slow + public.total / 8
+    for feature in features:
+        slow = slow + 2.0 * weak_triplet_loss(feature, table, margin=1.2) / 3
+    assert len({tuple(each.label.tolist()) for each in targets}) > 1
+    found = compute_loss(said, targets, LossConfig(), World())
+    torch.testing.assert_close(found.total, slow)
+    wanted = torch.autograd.grad(slow, (*heads, *features, appearance), retain_graph=True)
+    got = torch.autograd.grad(found.total, (*heads, *features, appearance))
+    for one, two in zip(got, wanted, strict=True):
+        torch.testing.assert_close(one, two)

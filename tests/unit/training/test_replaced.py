@@ -42,7 +42,8 @@ def test_every_replacement_counts_and_every_image_is_news_once() -> None:
     replaced = images({4})
     replaced.note((4, 7))
     replaced.note((7,))
-    assert replaced.total() == {4: 1, 7: 2}
+    replaced.look()
+    assert replaced.counts == {4: 1, 7: 2}
     told = replaced.take_new()
     assert told == {
         "known_before": 1,
@@ -50,7 +51,8 @@ def test_every_replacement_counts_and_every_image_is_news_once() -> None:
         "images": {"image 7": "the bytes are neither a JPEG nor a PNG"},
     }
     replaced.note((7,))
-    assert replaced.total() == {4: 1, 7: 3}
+    replaced.look()
+    assert replaced.counts == {4: 1, 7: 3}
     assert replaced.take_new() is None
 
 
@@ -58,7 +60,7 @@ def test_a_restart_goes_on_counting() -> None:
     replaced = images({1})
     replaced.restore({1: 5, 2: 3})
     replaced.note((2, 3))
-    assert replaced.total() == {1: 5, 2: 4, 3: 1}
+    assert replaced.counts == {1: 5, 2: 4, 3: 1}
 
 
 @pytest.mark.parametrize("known", [0, 4, 9])

@@ -16,7 +16,7 @@ from bagreid.contracts import BagBatch, BagreidError
 from bagreid.graph import balanced_assignment
 from bagreid.models import ModelOutput
 from bagreid.plan import PlanConfig
-from bagreid.training.loop import make_plan
+from bagreid.training.setup import make_plan
 from bagreid.training.supervision import SupervisionConfig, Supervisor, Targets
 
 CHOICES = [
@@ -42,7 +42,7 @@ def draw(catalog: Catalog, step: int = 0, **plan: Any) -> BagBatch:
     rows, groups, bags = (
         torch.from_numpy(part.copy()) for part in (drawn.rows, drawn.groups, drawn.bags)
     )
-    return BagBatch(torch.empty(len(rows), 3, 0, 0), rows, groups, bags)
+    return BagBatch(torch.empty(len(rows), 3, 0, 0), rows, groups, bags, torch.empty(0))
 
 
 def say(classes: int, n: int, seed: int = 0) -> ModelOutput:

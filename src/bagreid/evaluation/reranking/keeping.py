@@ -17,10 +17,9 @@ import safetensors.torch
 from torch import Tensor
 
 from bagreid.contracts import BagreidError
-from bagreid.evaluation.cooperation import on_all
 from bagreid.evaluation.reranking.images import ImageSet
 from bagreid.files import write_beside
-from bagreid.world import World, all_objects
+from bagreid.world import World, all_objects, on_all
 
 _SECONDS_BETWEEN = 60.0
 """A state is about 0.6 kB an image: writing it once a minute costs next to nothing."""
