@@ -155,8 +155,17 @@ class BagFileSource:
 
     @property
     def most_groups(self) -> int:
-        """Upper bound of an epoch's groups: every pool's last group may need filling up."""
+        """Upper bound of an epoch's groups: every pool's last group may need filling up.
+
+        Exact where no folder has a choice between bags, as in simulated ones, which hold one group
+        each: an epoch then shows every image once.
+        """
         shown = self._shown
+        if (np.diff(self._cover_start)[shown] == 1).all():
+            bag = self._cover[self._cover_start[shown]]
+            images_B = np.zeros(len(self.folders.bag_start) - 1, np.int64)
+            np.add.at(images_B, bag, self.folders.size[shown])
+            return int((-(-images_B // self.images_per_group)).sum())
         images = int(self.folders.size[shown].sum())
         pools = min(len(shown), len(self.folders.bag_start) - 1)
         return (images + pools * (self.images_per_group - 1)) // self.images_per_group

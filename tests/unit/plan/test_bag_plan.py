@@ -219,6 +219,15 @@ def test_images_in_no_bag_are_counted() -> None:
     assert shown == rows_of_bag([5, 7, 11], [0, 2])
 
 
+def test_bags_that_share_no_folder_are_each_shown_once_an_epoch() -> None:
+    sizes, bags = [8, 7, 8, 5, 9], [[0], [1], [2], [3], [4]]
+    config = PlanConfig(kind="bag_file", groups=2, images_per_group=8)
+    plan = bag_plan(sizes, bags, config)
+    assert plan.steps_per_epoch == 3  # four bags of one group and one of two
+    shown = Counter(bag for bag, _ in epoch_groups(plan, 0, 2))
+    assert shown == {0: 1, 1: 1, 2: 1, 3: 1, 4: 2}
+
+
 def test_rows_of_a_bag_are_those_of_all_its_folders() -> None:
     sizes, bags = [3, 0, 2, 4], [[0, 1, 3], [2]]
     plan = bag_plan(sizes, bags, PlanConfig(kind="bag_file"))
