@@ -85,9 +85,10 @@ class EvaluateArgs:
     """Beside --features: keep pairs of the same identity and camera, which otherwise are left out
     of the ranking; the result says so."""
 
-    convention: Convention = "sysu30k"
+    convention: Convention | None = None
     """sysu30k: shares of all queries, trapezoidal AP, as the released script; standard: shares of
-    the queries with a match, step AP, as the Market-1501 tools."""
+    the queries with a match, step AP, as the Market-1501 tools. Without it sysu30k, but standard
+    for a set in the published layout of Market-1501, DukeMTMC-reID, MSMT17 or CUHK03."""
 
     rerank: bool = False
     """Also re-rank by k-reciprocal neighbours (Zhong et al. 2017), from the features of queries and
@@ -269,7 +270,7 @@ def _of_features(args: EvaluateArgs, console: Console, world: World) -> Evaluati
             query,
             gallery,
             method=args.method or args.features[0].stem,
-            convention=args.convention,
+            convention=_convention(args, catalog),
             ties=args.ties,
             catalog=catalog,
             ignore_cameras=args.ignore_cameras,
@@ -302,7 +303,7 @@ def _of_network(args: EvaluateArgs, console: Console, world: World) -> Evaluatio
             extract,
             catalog,
             method=args.method or _name_of(args, checkpoint),
-            convention=args.convention,
+            convention=_convention(args, catalog),
             ties=args.ties,
             device=world.device,
             world=world,
@@ -311,6 +312,11 @@ def _of_network(args: EvaluateArgs, console: Console, world: World) -> Evaluatio
         )
     say_broken(console, catalog, evaluation.broken)
     return evaluation
+
+
+def _convention(args: EvaluateArgs, catalog: Catalog | None) -> Convention:
+    labelled = catalog is not None and catalog.labelled is not None
+    return args.convention or ("standard" if labelled else "sysu30k")
 
 
 def _checkpoint_and_root(args: EvaluateArgs) -> tuple[Path, Path]:
