@@ -31,6 +31,7 @@ from bagreid.training.setup import TrainingSetup, check_setup, make_plan
 from bagreid.training.state import RunState
 from bagreid.training.status import RunStatus
 from bagreid.training.step import FACTS, StepNews, Stepper
+from bagreid.training.waiting import Waiting
 from bagreid.training.watchdog import Watchdog
 from bagreid.training.wishes import Wishes
 from bagreid.world import World, barrier
@@ -109,6 +110,7 @@ class Trainer:
         self.state = RunState(catalog, setup, world)
         self.total_steps = self.plan.steps_per_epoch * setup.train.epochs
         self.phases = Phases()
+        self._waiting = Waiting(self.phases)
         self._provenance = provenance or {}
         self._arrivals: Arrivals[_Stepped] = Arrivals()
         self._in_a_row: list[set[int]] = []
@@ -271,6 +273,7 @@ class Trainer:
     def _train(self, validate: Validate | None) -> None:
         every, batches = self.setup.train.checkpoint_every, self._batches()
         self._since = time.monotonic(), self.step
+        self._waiting.take()
         while self.step < self.total_steps:
             rate = self._set_rate()
             news = self._stepper(batches)
@@ -407,8 +410,7 @@ class Trainer:
         self._since = now, stepped.step
         agreement = self.state.record.take()
         epoch = (stepped.step - 1) // self.plan.steps_per_epoch
-        self._log.write(
-            "step",
+        self._log.step(
             stepped.step,
             epoch=epoch,
             loss={name: facts[name] for name in ("total", "unary", "pairwise", "triplet")},
@@ -419,6 +421,7 @@ class Trainer:
             pseudo_label_change=agreement.change,
             skipped=self._skipped,
             replaced=sum(self.replaced.counts.values()),
+            waited=self._waiting.take(),
         )
         if self.setup.supervision.needs_teacher:
             kinds = zip(self.state.supervisor.kinds.tolist(), reliability.tolist(), strict=True)
@@ -438,6 +441,7 @@ class Trainer:
                     self._writer.note_score(self.step, scores["rank1"])
             barrier(self.world)
         self._since = time.monotonic(), self.step
+        self._waiting.take()
 
     def _unwatched(self) -> AbstractContextManager[object]:
         return nullcontext() if self._watchdog is None else self._watchdog.paused()
