@@ -153,7 +153,8 @@ def _loss(loss: Mapping[str, float]) -> dict[str, tuple[str, ...]]:
 
 
 def _number(value: float) -> str:
-    digits = 2 if abs(value) < 100 else 0
+    size = abs(value)
+    digits = 0 if size >= 100 else 2 if size >= 0.1 or size < 5e-5 else 3 if size >= 0.01 else 4
     return f"{value:.{digits}f}".replace("-", "−")
 
 

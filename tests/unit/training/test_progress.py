@@ -33,7 +33,7 @@ def progress(entry: dict[str, Any], step: int = 1240, total: int = 9999) -> Prog
 def test_in_full_it_tells_everything() -> None:
     assert progress(ENTRY).line() == (
         "epoch 3/8  step 1,240/9,999  1,512 images/s  2 h 05 min left  loss 3.21  "
-        "(unary 2.91, pairwise −0.01, triplet 0.42)  labels right 81.2%, changed 2.1%  "
+        "(unary 2.91, pairwise −0.012, triplet 0.42)  labels right 81.2%, changed 2.1%  "
         "3 steps skipped, 1,205 images replaced  waits for images 34%"
     )
 
@@ -41,7 +41,7 @@ def test_in_full_it_tells_everything() -> None:
 def test_a_hundred_columns_hold_the_terms_and_the_labels_of_a_sound_run() -> None:
     sound = ENTRY | {"skipped": 0, "replaced": 0, "waited": 0.01}
     assert progress(sound).line(100) == (
-        "ep 3/8  step 1240/9999  1,512/s  2h05 left  loss 3.21  (u 2.91 p −0.01 t 0.42)  "
+        "ep 3/8  step 1240/9999  1,512/s  2h05 left  loss 3.21  (u 2.91 p −0.012 t 0.42)  "
         "81% right, 2% new"
     )
 
@@ -51,6 +51,12 @@ def test_what_went_wrong_is_told_before_the_terms() -> None:
         "ep 3/8  step 1240/9999  1,512/s  2h05 left  loss 3.21  81% right, 2% new  "
         "3 skipped, 1,205 replaced"
     )
+
+
+def test_small_terms_keep_a_digit() -> None:
+    loss = {"total": -123.4, "a": 0.0, "b": -0.0042, "c": 0.0312, "d": 99.994, "e": 1e-9}
+    line = progress({"loss": loss}).line()
+    assert "loss −123  (a 0.00, b −0.0042, c 0.031, d 99.99, e 0.00)" in line
 
 
 def test_where_little_is_known_little_is_said() -> None:
