@@ -13,8 +13,8 @@ from bagreid.shards.source import ByteSource, State, open_source
 class ShardReader:
     """Hands out bytes of tars.
 
-    Of local ones just those bytes are read, and none kept; of remote ones, each image is
-    one ranged request.
+    Of local ones just those bytes are read, and none kept; of remote ones, each image is one ranged
+    request, and those that were expected are fetched at the same time.
 
     A pickled reader carries its arguments only and opens the files anew where it wakes up; what
     the system keeps of local files in memory is shared by all processes.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fsspec  # type: ignore[import-untyped]
@@ -16,6 +17,9 @@ from bagreid.shards.source import AHEAD, IN_A_ROW, NEAR, State
 
 PAUSES = (0.2, 1.0, 3.0)
 """Seconds to wait before the second, third and fourth try."""
+
+AT_ONCE = 16
+"""Requests under way at the same time, where many images are about to be read."""
 
 _PROGRESS = 1 << 20
 """For each so many bytes of a long read one more dropped connection is forgiven."""
@@ -52,6 +56,8 @@ class RemoteSource:
         self._status: Status | None = None
         self._end = self._row = 0
         self._kept = (0, _NOTHING)
+        self._due: list[tuple[int, int]] = []
+        self._found: list[tuple[int, memoryview]] = []
         self._status = self._ask_status()
         self.size = self._status.size
         self.state: State = (self._status.size, self._status.tag)
@@ -72,6 +78,11 @@ class RemoteSource:
         Raises:
             BagreidError: If the tar is gone or changed, or the connection drops again and again.
         """
+        if self._due:
+            self._fetch_expected()
+        for start, found in self._found:
+            if start <= offset and offset + size <= start + len(found):
+                return found[offset - start : offset - start + size]
         start, kept = self._kept
         gap, self._end = offset - self._end, offset + size
         if start <= offset and offset + size <= start + len(kept):
@@ -83,7 +94,23 @@ class RemoteSource:
         return view[:size]
 
     def expect(self, offset: int, size: int) -> None:
-        """Does nothing: bytes fetched here must be read, or they were fetched in vain."""
+        """Notes what will be read: with the first of it, all is fetched at the same time."""
+        self._due.append((offset, min(offset + size, self.size)))
+
+    def _fetch_expected(self) -> None:
+        """Fetches what is expected, unless it lies in a row, which is fetched ahead anyway."""
+        due, self._due, self._found = sorted(self._due), [], []
+        spans: list[tuple[int, int]] = []
+        for start, stop in due:
+            if spans and start <= spans[-1][1] + NEAR and stop <= spans[-1][0] + AHEAD:
+                spans[-1] = spans[-1][0], max(stop, spans[-1][1])
+            else:
+                spans.append((start, stop))
+        if len(spans) > 1:
+            self._connected()  # once, and not once a thread
+            with ThreadPoolExecutor(min(len(spans), AT_ONCE)) as threads:
+                views = threads.map(lambda span: self._fetch(span[0], span[1] - span[0]), spans)
+                self._found = [(start, view) for (start, _), view in zip(spans, views, strict=True)]
 
     def _fetch(self, offset: int, size: int) -> memoryview:
         view = memoryview(bytearray(max(min(size, self.size - offset), 0)))
@@ -105,6 +132,7 @@ class RemoteSource:
         """Lets the connection go; reading on opens a new one."""
         self._ranges = None
         self._kept = (0, _NOTHING)
+        self._due, self._found = [], []
 
     def _connected(self) -> Ranges:
         if self._process != os.getpid() and self._ranges is not None:

@@ -22,6 +22,7 @@ class Web:
         answers: Statuses with which it answers the next requests instead.
         asked: The Range header of every request.
         sent: Bytes of bodies sent in all.
+        together: So many requests wait for one another before any is answered.
     """
 
     def __init__(self) -> None:
@@ -34,6 +35,7 @@ class Web:
         self.kind = "application/x-tar"
         self.asked: list[str | None] = []
         self.sent = 0
+        self.together = threading.Barrier(1)
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.server.daemon_threads = True
 
@@ -55,6 +57,7 @@ class Web:
             def do_GET(self) -> None:
                 asked = self.headers.get("Range")
                 web.asked.append(asked)
+                web.together.wait(60)
                 data = web.files.get(self.path.partition("?")[0])
                 if web.answers or data is None:
                     self._answer(web.answers.pop(0) if web.answers else 404, b"")

@@ -8,6 +8,7 @@ import pickle
 import random
 import socket
 import tarfile
+import threading
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -185,6 +186,47 @@ def test_final_answers_are_told_at_once(web: Web, tmp_path: Path, status: int, m
     with pytest.raises(BagreidError, match=match):
         open_source(path)
     assert len(web.asked) == 1
+
+
+def test_what_is_expected_is_fetched_at_the_same_time(web: Web, tmp_path: Path) -> None:
+    raw = make_tar([100_000] * 60)
+    source = open_source(web.pointer(tmp_path, "a", raw))
+    places = [(start, 3000) for start in range(512, 5_000_000, 600_000)]
+    web.asked.clear()
+    web.together = threading.Barrier(len(places))  # or nobody is answered
+    for _ in range(2):
+        for place in places[::-1]:
+            source.expect(*place)
+            source.expect(*place)
+        for start, size in places:
+            assert source.read(start, size) == raw[start : start + size]
+    assert len(web.asked) == 2 * len(places)
+    web.together = threading.Barrier(1)
+    assert source.read(700, 10) == raw[700:710]  # out of what is there
+    assert source.read(90_000, 10) == raw[90_000:90_010]
+    assert len(web.asked) == 2 * len(places) + 1
+
+
+def test_expected_neighbours_are_read_in_a_row(web: Web, tmp_path: Path) -> None:
+    raw = make_tar([3000] * 1000)
+    source = open_source(web.pointer(tmp_path, "a", raw))
+    places = [(512 + 3584 * number, 3000) for number in range(900)]
+    web.asked.clear()
+    for first in range(0, 900, 100):
+        for place in places[first : first + 100]:
+            source.expect(*place)
+        for start, size in places[first : first + 100]:
+            assert source.read(start, size) == raw[start : start + size]
+    assert len(web.asked) < 20
+
+
+def test_expecting_what_cannot_be_fetched_is_told_when_it_is_read(web: Web, tmp_path: Path) -> None:
+    source = open_source(web.pointer(tmp_path, "a", make_tar([100_000] * 9)))
+    source.expect(0, 10)
+    source.expect(800_000, 10)
+    web.tag = '"2"'
+    with pytest.raises(BagreidError, match="changed"):
+        source.read(0, 10)
 
 
 def test_a_busy_server_is_asked_again_but_not_for_ever(web: Web, tmp_path: Path) -> None:
