@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,21 +30,24 @@ class Args:
     """Where they go; what is there is kept."""
 
 
-def fetch(folder: Path) -> None:
+def fetch(folder: Path, packages: Sequence[str] = PACKAGES, cython: str | None = CYTHON) -> None:
     """Makes the folder, complete or not at all.
 
     Args:
         folder: Where to; nothing is done where it exists.
+        packages: What is fetched.
+        cython: Where in it something is to be built.
     """
     if folder.exists():
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         got, unpacked = Path(scratch) / "got", Path(scratch) / "unpacked"
-        _pip("download", "--no-deps", "--no-build-isolation", "-d", str(got), *PACKAGES)
+        _pip("download", "--no-deps", "--no-build-isolation", "-d", str(got), *packages)
         for path in got.iterdir():
             _unpack(path, unpacked)
-        _build(unpacked / CYTHON)
+        if cython is not None:
+            _build(unpacked / cython)
         unpacked.rename(folder)
 
 
