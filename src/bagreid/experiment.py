@@ -44,6 +44,7 @@ from bagreid.models import ReidModel, build_model, embedder, projection_of
 from bagreid.recipes import RunConfig, as_plain, training_setup
 from bagreid.resuming import (
     check_resumable,
+    check_shared,
     code_versions,
     find_checkpoint,
     other_arithmetic,
@@ -52,6 +53,7 @@ from bagreid.resuming import (
 )
 from bagreid.training.checkpoint import Checkpoint
 from bagreid.training.loop import Interrupted, Trainer, TrainingResult
+from bagreid.training.setup import TrainingSetup, idle_share
 from bagreid.training.status import RunStatus
 from bagreid.world import World, barrier, of_main, open_world
 
@@ -168,7 +170,9 @@ def run_training(
             # the weights come from a file: timm need not fetch any
             own = dataclasses.replace(setup.model, pretrained=False)
             setup = dataclasses.replace(setup, model=own)
+        check_shared(work_dir, world)
         trainer = Trainer(catalog, setup, world, work_dir, code_versions())
+        say(console, _idle(setup, world))
         _check_test_set(catalog, world, console)
         _say_what_is_left_out(trainer, catalog, console)
         say(console, trainer.broken.opening())
@@ -180,6 +184,7 @@ def run_training(
             if found is None:
                 _clear(work_dir)
             started = {
+                "weights": _begun_from(config, work_dir, found, pretrained),
                 "pretrained": None if pretrained is None else str(pretrained),
                 "resume_from": None if found is None else str(found),
                 "deterministic": deterministic,
@@ -203,6 +208,18 @@ def run_training(
             except Interrupted:
                 status.end("stopped")
                 raise
+
+
+def _idle(setup: TrainingSetup, world: World) -> str | None:
+    """What people must know of a batch that cannot be shared evenly."""
+    share = idle_share(setup, world)
+    if not share:
+        return None
+    groups = setup.plan.groups
+    return (
+        f"{groups} groups a batch on {world.size} processes: {share:.0%} of their time goes by "
+        f"waiting for the one with most. Divisors of {groups} waste none."
+    )
 
 
 def _clear(work_dir: Path) -> None:
@@ -285,20 +302,23 @@ def _train_and_test(
             scores = {"rank1": evaluation.result.rank(1), "mean_ap": evaluation.result.mean_ap}
             log.write("validation", trainer.step, epoch=config.train.epochs - 1, **scores)
         print_result(evaluation, trained, console)
-    begun = _begun_from(config, trainer.work_dir)
-    export_run(trainer, trained, config, evaluation, method=method, begun_from=begun)
+    export_run(trainer, trained, config, evaluation, method=method)
     _list_broken(trained, evaluation, catalog, console)
     say(console, trainer.broken.closing())
     return Outcome(trained, evaluation)
 
 
-def _begun_from(config: RunConfig, work_dir: Path) -> str | None:
-    """What the weights were when the run began; unknown of a run begun by an earlier command."""
-    started = orjson.loads((work_dir / "config.json").read_bytes())["started"]
-    if started["pretrained"]:
-        return f"the weights of {Path(started['pretrained']).name}"
-    if started["resume_from"]:
+def _begun_from(
+    config: RunConfig, work_dir: Path, found: Path | None, pretrained: Path | None
+) -> str | None:
+    """What the weights were when the run began; None where a resumed run does not tell."""
+    if found is not None:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            told = orjson.loads((work_dir / "config.json").read_bytes())["started"]["weights"]
+            return None if told is None else str(told)
         return None
+    if pretrained is not None:
+        return f"the weights of {pretrained.name}"
     return "timm's weights" if config.model.pretrained else "drawn at random"
 
 

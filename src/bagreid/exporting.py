@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import orjson
+
 from bagreid.evaluation import Evaluation
 from bagreid.recipes import RunConfig, as_plain
 from bagreid.training.card import CardFacts, CardTest
@@ -20,7 +22,6 @@ def export_run(
     evaluation: Evaluation | None,
     *,
     method: str,
-    begun_from: str | None,
 ) -> Path:
     """Writes the network that was tested to ``WORK_DIR/model``.
 
@@ -30,7 +31,6 @@ def export_run(
         config: Its configuration.
         evaluation: Its test, where there was one.
         method: What to call it.
-        begun_from: What the weights were at the start, in words.
 
     Returns:
         The weight file.
@@ -39,6 +39,7 @@ def export_run(
         BagreidError: It cannot be written.
     """
     catalog = trainer.catalog
+    started = orjson.loads((trainer.work_dir / "config.json").read_bytes())["started"]
     code = trainer.described().get("code")
     card = CardFacts(
         name=f"{method}, {config.model.backbone}",
@@ -47,7 +48,7 @@ def export_run(
         bags=len(catalog.bags.bag_id) if config.supervision.source == "bag" else None,
         step=trainer.step,
         total_steps=trainer.total_steps,
-        begun_from=begun_from,
+        begun_from=started["weights"],
         pseudo_label_accuracy=trained.pseudo_label_accuracy,
         code=code if isinstance(code, dict) else {},
         test=None if evaluation is None else _test(evaluation),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 
 from bagreid import __version__
 from bagreid.contracts import BagreidError
+from bagreid.files import write_beside
 from bagreid.recipes import RunConfig, as_plain
 from bagreid.training.checkpoint import (
     Checkpoint,
@@ -20,7 +22,7 @@ from bagreid.training.checkpoint import (
     read_checkpoint,
 )
 from bagreid.training.loop import Trainer
-from bagreid.world import World, all_objects, on_all
+from bagreid.world import World, all_objects, of_main, on_all
 
 FREE_ON_RESUME = (
     "data.root",
@@ -101,6 +103,35 @@ def find_checkpoint(
     for path in (*there, own / "best.json"):
         path.unlink(missing_ok=True)
     return None
+
+
+def check_shared(work_dir: Path, world: World) -> None:
+    """Makes sure that all machines see one work dir, before hours are spent.
+
+    Raises:
+        BagreidError: They do not, or it cannot be made.
+    """
+    if world.size == 1:
+        return
+    mark = work_dir / ".shared"
+    token = of_main(world, lambda: _leave(mark))
+    seen = all_objects(mark.read_text() if mark.is_file() else None, world)
+    blind = [rank for rank, found in enumerate(seen) if found != token]
+    if world.is_main:
+        mark.unlink(missing_ok=True)
+    if blind:
+        raise BagreidError(
+            f"processes {', '.join(map(str, blind))} of {world.size} do not see this folder",
+            path=work_dir,
+            remedy="Name one on a disk that all machines see with --work-dir",
+        )
+
+
+def _leave(mark: Path) -> str:
+    token = secrets.token_hex(8)
+    with write_beside(mark) as file:
+        file.write(token.encode())
+    return token
 
 
 def read_together(path: Path, world: World) -> Checkpoint:

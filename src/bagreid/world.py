@@ -76,6 +76,23 @@ def open_world(device: str = "auto", timeout_minutes: float = 180.0) -> Iterator
         dist.destroy_process_group()
 
 
+def is_lost_touch(error: Exception) -> bool:
+    """Whether a collective failed because another process, or the network to it, is gone."""
+    if isinstance(error, dist.DistError):
+        return True
+    said = str(error).lower()
+    return isinstance(error, RuntimeError) and any(word in said for word in ("gloo", "nccl"))
+
+
+def lost_touch(error: Exception, world: World) -> BagreidError:
+    """What to tell people of such a failure."""
+    first = str(error).splitlines()[0]
+    return BagreidError(
+        f"process {world.rank} of {world.size} lost touch with the others ({first})",
+        remedy="The process that failed first says why; then go on with --resume-from auto",
+    )
+
+
 def send(tensor: Tensor, device: torch.device) -> Tensor:
     """Starts copying a tensor to a device; from page-locked memory, so that nobody waits for it."""
     if device.type == "cuda":

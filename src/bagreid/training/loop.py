@@ -34,7 +34,7 @@ from bagreid.training.step import FACTS, StepNews, Stepper
 from bagreid.training.waiting import Waiting
 from bagreid.training.watchdog import Watchdog
 from bagreid.training.wishes import Wishes
-from bagreid.world import World, barrier
+from bagreid.world import World, barrier, is_lost_touch, lost_touch
 
 _STEPS_AHEAD = 2
 """Steps that the host may be ahead of the device before it waits."""
@@ -171,8 +171,10 @@ class Trainer:
                 self._write_labels()
             except Interrupted:
                 raise
-            except Exception:
+            except Exception as error:
                 self._rescue()
+                if self.world.size > 1 and is_lost_touch(error):
+                    raise lost_touch(error, self.world) from error
                 raise
         seconds = time.monotonic() - begun
         images = self._images(self.step - first)
