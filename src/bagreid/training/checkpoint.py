@@ -233,27 +233,3 @@ def _with_arrays(value: Any, place: Place, arrays: set[Place]) -> Any:
     if isinstance(value, tuple):
         return tuple(_with_arrays(item, (*place, at), arrays) for at, item in enumerate(value))
     return value
-
-
-def save_checkpoint(
-    folder: Path,
-    step: int,
-    state: dict[str, Any],
-    config: dict[str, Any],
-    identities: list[int],
-    *,
-    keep: int,
-) -> Path:
-    """Writes the checkpoint of a step and waits for it.
-
-    Returns:
-        The file written.
-    """
-    from bagreid.training.saving import CheckpointWriter
-
-    writer = CheckpointWriter(
-        folder, keep=keep, describe={"config": config, "identities": identities}
-    )
-    path = writer.save(step, state)
-    writer.finish()
-    return path

@@ -23,14 +23,7 @@ _MARK = b"PK\x03\x04"
 
 
 class DamagedCheckpointError(BagreidError):
-    """A checkpoint is not as it was written.
-
-    Args:
-        message: What is wrong with it, or what the base class takes.
-        path: The file.
-        position: Where in it.
-        remedy: What to do.
-    """
+    """A checkpoint is not as it was written; made by `damaged`."""
 
 
 def damaged(path: Path, message: str) -> DamagedCheckpointError:

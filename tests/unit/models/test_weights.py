@@ -152,14 +152,18 @@ def test_old_torch_files_and_safetensors_are_read(path: Path) -> None:
     assert torch.equal(read_file(flat)["a.weight"], tensors["a.weight"])
 
 
-def test_a_checkpoint_of_ours_comes_back_as_its_moving_average(path: Path) -> None:
+@pytest.mark.parametrize("form", [None, "bagreid.checkpoint/1", "bagreid.checkpoint/2"])
+def test_a_checkpoint_of_ours_comes_back_as_its_moving_average(
+    path: Path, form: str | None
+) -> None:
     student, teacher = build_model(SMALL, CLASSES), build_model(SMALL, CLASSES)
     run = {
         "model": {"backbone": "resnet10t", "neck": "bn", "pretrained": True},
         "augment": {"height": 96, "width": 48, "interpolation": "bilinear"},
     }
-    content = {"config": run, "model": student.state_dict(), "teacher": teacher.state_dict()}
-    torch.save(content, path)
+    state = {"model": student.state_dict(), "teacher": teacher.state_dict()}
+    nested = {"state": state} if form == "bagreid.checkpoint/2" else state
+    torch.save({"format": form, "config": run, **nested}, path)
     model, meta = load_for_inference(path, CPU)
     assert_same(model.state_dict(), teacher.state_dict())
     assert (meta.height, meta.width, meta.interpolation) == (96, 48, "bilinear")
