@@ -10,6 +10,7 @@ Shape letters: N images.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, cast
@@ -119,7 +120,7 @@ class Stepper:
         torch.manual_seed(hash(drawn_from) % 2**63)
         with phases("copy"):
             question = state.supervisor.ask(batch).to(self._world.device)
-            pixels = batch.images.to(self._world.device, non_blocking=True)
+            pixels = send(batch.images, self._world.device)
             views = send(batch.views, self._world.device)
         with phases("augment"):
             # into the place of the batch before, whose backward pass is done
@@ -206,9 +207,12 @@ def _wrapped(network: nn.Module, setup: TrainingSetup, world: World) -> nn.Modul
     if world.size == 1:
         return network
     devices = [world.local_rank] if world.device.type == "cuda" else None
-    return DistributedDataParallel(
-        network, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True
-    )
+    with warnings.catch_warnings():
+        # its successor is newer than the oldest PyTorch supported
+        warnings.filterwarnings("ignore", "`broadcast_buffers`", FutureWarning)
+        return DistributedDataParallel(
+            network, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True
+        )
 
 
 def _compiled(network: nn.Module, setup: TrainingSetup) -> nn.Module:
