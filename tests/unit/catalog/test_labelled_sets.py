@@ -242,6 +242,21 @@ def test_a_matlab_file_alone_is_explained(tmp_path: Path) -> None:
         assert "CUHK03-NP" in str(error.value)
 
 
+def test_no_crowd_of_folders_is_searched(tmp_path: Path) -> None:
+    for number in range(1001):
+        (tmp_path / f"{number:010d}").mkdir()
+    SmallSet("market1501").write(tmp_path / f"{7:010d}")
+    with pytest.raises(BagreidError, match="nothing here looks like an archive"):
+        open_catalog(tmp_path)
+
+
+def test_a_labelled_set_is_not_shrunk(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = SmallSet("market1501").write(tmp_path)
+    assert main(["shrink", str(root), str(tmp_path / "out")]) == 2
+    assert "Market-1501 is small enough" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

@@ -44,6 +44,8 @@ _FORMS: tuple[tuple[SetKey, re.Pattern[str]], ...] = (
 )
 _INSIDE = {*MARKET_FOLDERS, *(name for pair in MSMT17_FOLDERS for name in pair)}
 _DEPTH = 2
+_CROWD = 1000
+"""Folders side by side among which nobody keeps data sets: they are not looked into."""
 _MATLAB = ("cuhk-03.mat", "cuhk03.mat")
 
 
@@ -112,6 +114,8 @@ def _levels(root: Path) -> Iterator[list[Path]]:
     if root.name in _INSIDE:
         yield [root.parent]
     for _ in range(_DEPTH):
+        if len(level) > _CROWD:
+            return
         level = [Path(entry.path) for folder in level for entry in _folders_in(folder)]
         yield level
 

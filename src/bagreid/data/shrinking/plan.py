@@ -91,6 +91,12 @@ def _tar_plan(source: Path, out: Path) -> ShrinkPlan:
 
 def _archive_plan(source: Path, out: Path) -> ShrinkPlan:
     layout = find_layout(source)
+    if layout.labelled is not None:
+        raise BagreidError(
+            f"{layout.labelled.title} is small enough to be read as it is",
+            path=layout.root,
+            remedy="SYSU-30k and archives like it are shrunk, from tar to tar",
+        )
     if layout.trees:
         raise BagreidError(
             "some images lie here as extracted files, and only tars are shrunk",
