@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint typecheck bench fuzz browser clean
+.PHONY: help install demo test test-faults lint typecheck bench fuzz browser clean
 
 help:  ## Show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 install: $(STAMP)  ## Install into .venv, with every version pinned
 $(STAMP): pyproject.toml constraints.txt
@@ -22,6 +22,9 @@ demo: install  ## Train on bags, compare, and write a report to look at
 
 test: install browser  ## Run all tests
 	$(BIN)/python -m pytest
+
+test-faults: install  ## Kill, freeze, starve and damage real training runs: ten minutes
+	$(BIN)/python -m pytest tests/faults
 
 lint: install  ## Check style and formatting
 	$(BIN)/ruff check .
@@ -41,6 +44,8 @@ bench: install  ## Run the benchmarks; results go to benchmarks/results
 	$(BIN)/python benchmarks/ranking_growth.py
 	$(BIN)/python benchmarks/logits.py
 	$(BIN)/python benchmarks/reranking.py
+	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/checkpointing.py
 	$(BIN)/python benchmarks/weak_supervision.py
 
 fuzz: install  ## Fuzz the readers of tars, bag files and lists, FUZZ_SECONDS=60 each

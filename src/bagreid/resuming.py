@@ -22,6 +22,7 @@ from bagreid.training.checkpoint import (
     read_checkpoint,
 )
 from bagreid.training.loop import Trainer
+from bagreid.training.status import process_at_work
 from bagreid.world import World, all_objects, of_main, on_all
 
 FREE_ON_RESUME = (
@@ -67,8 +68,15 @@ def find_checkpoint(
         The checkpoint; None: the run begins.
 
     Raises:
-        BagreidError: There is none, all are damaged, or a run is there that nobody spoke of.
+        BagreidError: There is none, all are damaged, a run is there that nobody spoke of, or one
+            is at work there.
     """
+    if (pid := process_at_work(work_dir)) is not None:
+        raise BagreidError(
+            f"process {pid} is training in this folder",
+            path=work_dir,
+            remedy="End it first, or choose another --work-dir",
+        )
     own = work_dir / "checkpoints"
     if resume_from is not None and resume_from != "auto":
         if not resume_from.is_dir():

@@ -78,6 +78,27 @@ def start_of(pid: int) -> int | None:
         return None
 
 
+def process_at_work(work_dir: Path) -> int | None:
+    """The process of this machine that trains in a folder right now.
+
+    Args:
+        work_dir: A work dir, or a folder that is not there.
+
+    Returns:
+        Its number; None: there is none, or only the process that asks, or it runs elsewhere.
+    """
+    try:
+        told = orjson.loads((work_dir / FILE_NAME).read_bytes())
+        if told["state"] != "running":
+            return None
+        pid = int(told["pid"])
+        own = asdict(this_process()) | {"pid": pid, "process_start": start_of(pid)}
+        same = all(told[name] == value for name, value in own.items())
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return pid if same and own["process_start"] is not None and pid != os.getpid() else None
+
+
 class RunStatus:
     """Tells the work dir what becomes of a run; a context, left by the end of the run.
 
