@@ -271,7 +271,8 @@ def _save_for_ever(folder: Path, first: int) -> None:
 def test_a_kill_at_any_moment_leaves_the_old_files_or_the_new(tmp_path: Path) -> None:
     torch.set_num_threads(1)  # more would not survive the fork
     draw, context, first, partial = random.Random(2), multiprocessing.get_context("fork"), 1, 0
-    for _ in range(50):
+    before: set[int] = set()
+    for _ in range(40):
         process = context.Process(target=_save_for_ever, args=(tmp_path, first))
         process.start()
         while first not in steps(tmp_path):
@@ -285,18 +286,23 @@ def test_a_kill_at_any_moment_leaves_the_old_files_or_the_new(tmp_path: Path) ->
         assert found.step >= first
         assert found.state["weight"].eq(found.step).all()
         there = steps(tmp_path)
-        assert len(there) <= 4, "two, the best, and a new one"
+        older = {step for step in there if step < first}
+        assert older <= before
+        assert len(there) - len(older) <= 4, "two, the best, and a new one"
         assert there[-1] == found.step
         for path in list_checkpoints(tmp_path):
             read_checkpoint(path)
         best = read_best(tmp_path)
         assert best is None or best.step % 3 == 0
         partial += any(name.endswith(".partial") for name in names(tmp_path))
-        first = found.step + 1
+        first, before = found.step + 1, set(there)
     assert partial, "none was killed while it wrote"
     with writer_of(tmp_path) as writer:
         writer.save(first, {})
-    assert not [name for name in names(tmp_path) if name.endswith(".partial")]
+    best = read_best(tmp_path)
+    assert best is not None
+    assert set(steps(tmp_path)) == {first - 1, first, best.step}
+    assert len(names(tmp_path)) == len(steps(tmp_path)) + 1
 
 
 PROGRAM = """
