@@ -94,12 +94,6 @@ def find_checkpoint(
     there = list_checkpoints(own)
     if resume_from == "auto":
         found = newest_whole(own, tell)
-        if there and found is None:
-            raise BagreidError(
-                f"all {len(there)} checkpoints here are damaged",
-                path=own,
-                remedy="Begin anew with --anew",
-            )
         return None if found is None else found.path
     if there and not anew:
         raise BagreidError(

@@ -56,7 +56,7 @@ def test_a_damaged_newest_one_is_told_and_passed_over(tmp_path: Path) -> None:
     assert find_checkpoint(tmp_path, "auto", False, said.append) == old
     assert any("step-000000007" in line for line in said)
     spoil(old)
-    with pytest.raises(BagreidError, match="all 2 checkpoints here are damaged"):
+    with pytest.raises(BagreidError, match="none of the 2 checkpoints here is whole"):
         find_checkpoint(tmp_path, "auto", False, said.append)
 
 
