@@ -223,10 +223,10 @@ def _idle(setup: TrainingSetup, world: World) -> str | None:
 
 
 def _clear(work_dir: Path) -> None:
-    """Removes the results of a run that this one takes the place of."""
+    """Removes a run that this one takes the place of, now that this one can begin."""
     for stale in ("evaluation.json", "pseudo_labels.npz", "not_finite.txt", "state.json"):
         (work_dir / stale).unlink(missing_ok=True)
-    for folder in ("model", "profile"):
+    for folder in ("checkpoints", "model", "profile", "testing"):
         shutil.rmtree(work_dir / folder, ignore_errors=True)
 
 

@@ -102,8 +102,6 @@ def find_checkpoint(
             remedy="Continue it with --resume-from auto, replace it with --anew, or choose "
             "another --work-dir",
         )
-    for path in (*there, own / "best.json"):
-        path.unlink(missing_ok=True)
     return None
 
 

@@ -46,7 +46,7 @@ def test_a_run_that_is_there_is_never_overwritten_by_accident(tmp_path: Path) ->
     assert find_checkpoint(tmp_path, tmp_path / "checkpoints", False, print) == paths[1]
     assert find_checkpoint(tmp_path, paths[0], False, print) == paths[0]
     assert find_checkpoint(tmp_path, None, True, print) is None
-    assert not any(path.exists() for path in paths)
+    assert all(path.exists() for path in paths), "they go when the new run can begin"
 
 
 def test_a_damaged_newest_one_is_told_and_passed_over(tmp_path: Path) -> None:
