@@ -41,9 +41,14 @@ class Phases:
         self.done = 0
         self._observers: list[Observer] = []
 
-    def watch(self, observer: Observer) -> None:
-        """Lets somebody look on at every later phase."""
-        self._observers.append(observer)
+    def watch(self, observer: Observer, *, first: bool = False) -> None:
+        """Lets somebody look on at every later phase.
+
+        Args:
+            observer: Asked at the beginning of each.
+            first: Ask it before all others, whose clocks then do not count what it does.
+        """
+        self._observers.insert(0 if first else len(self._observers), observer)
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:

@@ -79,7 +79,7 @@ class StepProfile:
 
     def __enter__(self) -> StepProfile:
         if not self._is_over:
-            self._phases.watch(self._look)
+            self._phases.watch(self._look, first=True)  # it works between two steps
         return self
 
     def __exit__(

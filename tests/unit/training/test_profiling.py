@@ -24,6 +24,7 @@ from bagreid.training.phases import Phases
 from bagreid.training.profiling import StepProfile
 from bagreid.training.timing import BETWEEN, PhaseTime, StepTimer, StepTimes
 from bagreid.training.verdict import judge
+from bagreid.training.waiting import Waiting
 from bagreid.world import World
 
 IMAGES = 4
@@ -167,6 +168,19 @@ def test_other_ranks_look_at_nothing(tmp_path: Path) -> None:
     with StepProfile(phases, World(rank=1, size=2), tmp_path, 4, None), phases("load"):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_the_profile_is_not_counted_as_waiting_for_images(tmp_path: Path) -> None:
+    phases = Phases()
+    waiting = Waiting(phases)
+    with StepProfile(phases, World(), tmp_path, 4, None, steps=1, traced=1):
+        for step in range(6):
+            with phases("load"):
+                pass
+            phases.step = step + 1
+        # nearly all of this time went into starting the profiler and writing its trace
+        assert (tmp_path / "profile" / "trace.json.gz").exists()
+        assert waiting.take() < 0.5
 
 
 def test_an_inner_phase_is_taken_from_the_outer_one() -> None:
