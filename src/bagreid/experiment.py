@@ -1,4 +1,4 @@
-"""Whole experiments: train and test one run, or compare several methods on one archive.
+"""A whole run: train, test, export. Runs are compared in `bagreid.comparing`.
 
 This is where training and evaluation meet: each hands the other nothing but callables and files.
 """
@@ -9,30 +9,26 @@ import contextlib
 import dataclasses
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import orjson
 import torch
 from rich.console import Console
-from rich.table import Table
 from torch import nn
 
 from bagreid import __version__
 from bagreid.catalog import Catalog
-from bagreid.contracts import BagreidError, IntArray
+from bagreid.contracts import IntArray
 from bagreid.data.opening import open_together
 from bagreid.data.quarantine import BrokenImages
 from bagreid.evaluation import (
     Evaluation,
     evaluate_catalog,
     extract_features,
-    histogram_features,
     write_evaluation,
 )
 from bagreid.evaluation.features import ImageFeatures
@@ -40,7 +36,7 @@ from bagreid.evaluation.identity import digest_of_file
 from bagreid.evaluation.protocol import Extract
 from bagreid.exporting import export_run
 from bagreid.files import write_json
-from bagreid.models import ReidModel, build_model, embedder, projection_of
+from bagreid.models import ReidModel, embedder, projection_of
 from bagreid.recipes import RunConfig, as_plain, training_setup
 from bagreid.resuming import (
     check_resumable,
@@ -375,145 +371,3 @@ def _list_broken(
         for row in evaluation.broken[:20]:
             console.print(f"  {catalog.name(row)}", markup=False, soft_wrap=True)
         say(console, evaluation.caution())
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One method of a comparison.
-
-    Attributes:
-        key: Its folder's name.
-        name: What people call it.
-        supervision: What it was told.
-        evaluation: Its test.
-        work_dir: Folder of its run, relative to the comparison's; None if it was not trained.
-        accuracy: Of its last pseudo labels.
-        seconds: Training time.
-    """
-
-    key: str
-    name: str
-    supervision: str
-    evaluation: Evaluation
-    work_dir: str | None = None
-    accuracy: float | None = None
-    seconds: float | None = None
-
-
-@contextlib.contextmanager
-def stage(console: Console, title: str) -> Iterator[None]:
-    """Announces a part of an experiment and says how long it took."""
-    console.print(f"[bold]{title}[/bold]")
-    begun = time.monotonic()
-    yield
-    console.print(f"  [dim]{time.monotonic() - begun:.0f} s[/dim]")
-
-
-def histogram_row(known: BrokenImages, work_dir: Path, config: RunConfig) -> Row:
-    """The colour-histogram baseline, which learns nothing."""
-    evaluation = evaluate_catalog(
-        partial(histogram_features, known.catalog, known=known),
-        known.catalog,
-        method="histogram",
-        convention=config.test.convention,
-    )
-    write_evaluation(evaluation.record, work_dir / "histogram" / "evaluation.json")
-    return Row("histogram", "histogram", "nothing", evaluation)
-
-
-def untrained_row(known: BrokenImages, work_dir: Path, config: RunConfig) -> Row:
-    """The network as training begins with it."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.train.seed)
-        network = build_model(config.model, len(known.catalog.identities)).eval()
-    evaluation = evaluate_catalog(
-        network_extract(network, known, config, World()),
-        known.catalog,
-        method="untrained",
-        convention=config.test.convention,
-    )
-    write_evaluation(evaluation.record, work_dir / "untrained" / "evaluation.json")
-    return Row("untrained", "untrained", "nothing", evaluation)
-
-
-def trained_row(
-    config: RunConfig, work_dir: Path, console: Console, key: str, name: str, supervision: str
-) -> Row:
-    """Trains and tests one method of a comparison in its own folder."""
-    outcome = run_training(config, work_dir / key, console, method=name, anew=True)
-    if outcome.evaluation is None:
-        raise BagreidError(
-            "the archive has no test set to compare methods on",
-            path=config.data.root,
-            remedy="Use an archive with query and gallery images",
-        )
-    training = outcome.training
-    return Row(
-        key, name, supervision, outcome.evaluation, key,
-        training.pseudo_label_accuracy, training.seconds,
-    )  # fmt: skip
-
-
-def write_comparison(rows: list[Row], work_dir: Path, root: Path, title: str) -> None:
-    """Writes ``comparison.json``, which the report reads."""
-    methods = [
-        {
-            "key": row.key,
-            "name": row.name,
-            "supervision": row.supervision,
-            "work_dir": row.work_dir,
-            "evaluation": f"{row.key}/evaluation.json",
-            "pseudo_label_accuracy": row.accuracy,
-            "seconds": row.seconds,
-        }
-        for row in rows
-    ]
-    write_json(
-        work_dir / "comparison.json",
-        {
-            "schema": "bagreid.comparison/1",
-            "root": str(root.resolve()),
-            "title": title,
-            "methods": methods,
-        },
-    )
-
-
-def comparison_table(rows: list[Row]) -> Table:
-    """The methods side by side."""
-    counts = rows[0].evaluation.result.counts
-    table = Table(
-        title=f"{counts.queries} queries against {counts.gallery:,} gallery images",
-        title_justify="left",
-    )
-    table.add_column("method", no_wrap=True)
-    table.add_column("told", no_wrap=True)
-    for heading in ("rank-1", "95 %", "rank-5", "mAP", "labels", "time"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in rows:
-        result = row.evaluation.result
-        low, high = result.rank1_interval
-        table.add_row(
-            row.name,
-            row.supervision,
-            f"[bold]{result.rank(1):.1%}[/bold]",
-            f"{100 * low:.0f}–{100 * high:.0f}",
-            f"{result.rank(5):.1%}",
-            f"{result.mean_ap:.1%}",
-            "" if row.accuracy is None else f"{row.accuracy:.1%}",
-            "" if row.seconds is None else f"{row.seconds:.0f} s",
-        )
-    return table
-
-
-def folder_purity(catalog: Catalog) -> float | None:
-    """Share of train images that are of their folder's most frequent person, where known."""
-    truth = catalog.truth()
-    known = truth >= 0
-    if not known.any():
-        return None
-    pairs = np.stack([catalog.group[: len(truth)][known], truth[known]], axis=1)
-    distinct, count = np.unique(pairs, axis=0, return_counts=True)
-    most = np.zeros(int(distinct[:, 0].max()) + 1, np.int64)
-    np.maximum.at(most, distinct[:, 0], count)
-    return float(most.sum() / known.sum())

@@ -12,7 +12,8 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src" / "bagreid"
 ORDER = (
     "contracts", "files", "world", "shards", "catalog", "plan", "data", "models", "graph", "losses",
-    "training", "evaluation", "report", "recipes", "resuming", "exporting", "experiment", "cli",
+    "training", "evaluation", "report", "recipes", "resuming", "exporting", "experiment",
+    "comparing", "cli",
 )  # fmt: skip
 TORCHLESS = ("contracts", "files", "shards", "catalog", "plan", "report")
 STRANGERS = {("evaluation", "training")}

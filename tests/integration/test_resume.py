@@ -17,9 +17,9 @@ import torch
 
 from bagreid.catalog import open_catalog
 from bagreid.contracts import BagreidError
-from bagreid.experiment import check_resumable
 from bagreid.plan import PlanConfig
 from bagreid.recipes import DataConfig, RunConfig, demo, training_setup
+from bagreid.resuming import check_resumable
 from bagreid.training.checkpoint import list_checkpoints, read_checkpoint
 from bagreid.training.loop import Trainer
 from bagreid.world import World

@@ -15,7 +15,7 @@ from bagreid.contracts import BagreidError, QuarantineChoice
 
 if TYPE_CHECKING:
     from bagreid.catalog import Catalog
-    from bagreid.experiment import Row
+    from bagreid.comparing import Row
     from bagreid.recipes import RunConfig
 
 DESCRIPTION = """Trains a network from bag labels alone and shows how well it finds people.
@@ -56,7 +56,7 @@ def main(argv: Sequence[str], *, prog: str) -> int:
     """Makes or opens an archive, trains, tests, compares, reports."""
     args = parse_options(DemoArgs, argv, prog=prog, description=DESCRIPTION)
     from bagreid.catalog import open_catalog
-    from bagreid.experiment import comparison_table, folder_purity, write_comparison
+    from bagreid.comparing import comparison_table, folder_purity, write_comparison
     from bagreid.report import write_report
 
     console = Console()
@@ -119,8 +119,9 @@ def _configure(args: DemoArgs, root: Path, catalog: Catalog) -> RunConfig:
 
 
 def _compare(config: RunConfig, catalog: Catalog, work_dir: Path, console: Console) -> list[Row]:
+    from bagreid.comparing import histogram_row, stage, trained_row, untrained_row
     from bagreid.data.quarantine import BrokenImages
-    from bagreid.experiment import histogram_row, say, stage, trained_row, untrained_row
+    from bagreid.experiment import say
     from bagreid.recipes import with_method
 
     work_dir.mkdir(parents=True, exist_ok=True)
