@@ -76,7 +76,7 @@ def run(method: Method, seed: int, epochs: int, work_dir: Path) -> str:
     config = dataclasses.replace(base, train=train, data=data)
     if not is_finished(folder, as_plain(config)):
         with open(os.devnull, "w") as nowhere:  # noqa: PTH123 - the null device is no path of ours
-            run_training(config, folder, Console(file=nowhere), method=method)
+            run_training(config, folder, Console(file=nowhere), method=method, anew=True)
     record = orjson.loads((folder / "evaluation.json").read_bytes())
     return f"{method} seed {seed}: rank-1 {record['cmc'][0]:.3f}"
 
