@@ -61,8 +61,13 @@ launch=(--nnodes "$nodes" --nproc-per-node "$gpus" --max-restarts "$restarts")
 if [ "$nodes" != 1 ] && [ -z "${MASTER_ADDR:-}" ]; then
   refuse "MASTER_ADDR must name the first of the machines"
 fi
-if [ $elastic = yes ] || { [ "$nodes" != 1 ] && [ "$restarts" != 0 ]; }; then
-  # Machines that meet again and again: torchrun's c10d rendezvous, kept by the first machine.
+if [ $elastic = yes ] || [ "$restarts" != 0 ]; then
+  # Processes that meet again and again: torchrun's c10d rendezvous, kept by the first machine. The
+  # static one hands out what the processes before wrote, and those after would call the dead.
+  if [ "$nodes" = 1 ]; then
+    NODE_RANK=0
+    LOCAL_ADDR=${LOCAL_ADDR:-$address}
+  fi
   if [ -n "${NODE_RANK:-}" ]; then
     host=0
     [ "$NODE_RANK" = 0 ] && host=1
