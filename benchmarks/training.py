@@ -37,6 +37,7 @@ from rich.console import Console
 from rich.table import Table
 from scale_archive import fabricate
 from torch.utils.flop_counter import FlopCounterMode
+from training_loader import measure_loaders, show
 
 from bagreid.catalog import Catalog, open_catalog
 from bagreid.contracts import BagBatch
@@ -78,6 +79,8 @@ class Args:
     """Processes that load, where loader and model are measured together."""
     seconds: float = 20.0
     """How long the loader alone is measured."""
+    rivals: bool = True
+    """Measure fast-reid's loader beside ours; it comes from PyPI on first use."""
     name: str = "training"
     """Name of the result."""
 
@@ -343,9 +346,14 @@ def main() -> None:
         "limits": LIMITS,
     }
     result["step"] = step_times(base, catalog, plan, batches, args)
-    _show(result["step"], console)
+    _show_step(result["step"], console)
     result["together"] = together(base, catalog, plan, batches, args)
     console.print(result["together"])
+    if args.rivals:
+        result["loaders"] = measure_loaders(
+            catalog, plan, base.augment, args.work_dir / "files", rounds=3
+        )
+        show(result["loaders"], console)
     flops, product = model_flops(base, catalog), product_rate(device, precision)
     plain_rate = result["step"]["contenders"][1]["images_per_second"]
     result["arithmetic"] = {
@@ -367,7 +375,7 @@ def copied(batch: BagBatch) -> BagBatch:
     )
 
 
-def _show(found: dict[str, Any], console: Console) -> None:
+def _show_step(found: dict[str, Any], console: Console) -> None:
     table = Table(title=f"One step of {found['images_a_step']} images", title_justify="left")
     table.add_column("contender")
     for heading in ("fastest", "median", "× plain (fastest)", "× plain (median)", "outside model"):
