@@ -96,7 +96,10 @@ class Progress:
         """Every piece, in the order of the line, from its longest to its shortest form."""
         entry = self._entry
         step, total = self._step, self._total
-        forms = {"epoch": ("", ""), "step": (f"step {step:,}/{total:,}", f"step {step}/{total}")}
+        forms: dict[str, tuple[str, ...]] = {
+            "epoch": ("",),
+            "step": (f"step {step:,}/{total:,}", f"step {step}/{total}"),
+        }
         if "epoch" in entry:
             named = f"{entry['epoch'] + 1}/{self._epochs}"
             forms["epoch"] = (f"epoch {named}", f"ep {named}", "")

@@ -74,7 +74,7 @@ class _Moment:
     def until(self, other: _Moment) -> tuple[float, float | None]:
         """Seconds to a later moment, of the host and of the device."""
         device = None
-        if self.event is not None:
+        if self.event is not None and other.event is not None:
             device = self.event.elapsed_time(other.event) / 1000
         return other.host - self.host, device
 
@@ -155,6 +155,6 @@ class StepTimer:
     def _now(self) -> _Moment:
         event = None
         if self._device.type == "cuda":
-            event = torch.cuda.Event(enable_timing=True)
+            event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
             event.record()
         return _Moment(time.perf_counter(), event)
