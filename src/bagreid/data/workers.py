@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import multiprocessing
+import os
 import signal
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -47,19 +48,30 @@ class Workers(Generic[_Made]):
         do: Makes something of a piece of work. Signals sent to the whole process group (Ctrl-C, a
             scheduler's notice) do not interrupt it: the training process answers those.
         count: How many processes.
+
+    Raises:
+        BagreidError: If they cannot be started.
     """
 
     def __init__(self, do: Callable[[Any], _Made], count: int) -> None:
         self._all: list[tuple[BaseProcess, Connection]] = []
+        self._owner = os.getpid()
         # Before multiprocessing would ask the workers to end, which they do not listen to.
         atexit.register(self.end)
         context = multiprocessing.get_context("fork")
         for number in range(count):
-            ours, theirs = context.Pipe()
-            process = context.Process(
-                target=_work, args=(do, theirs, ours), name=f"loader-{number}", daemon=True
-            )
-            process.start()
+            try:
+                ours, theirs = context.Pipe()
+                process = context.Process(
+                    target=_work, args=(do, theirs, ours), name=f"loader-{number}", daemon=True
+                )
+                process.start()
+            except OSError as error:
+                self.end()
+                raise BagreidError(
+                    f"worker {number + 1} of {count} could not be started: {error.strerror}",
+                    remedy="Use fewer workers",
+                ) from error
             theirs.close()
             self._all.append((process, ours))
 
@@ -91,6 +103,8 @@ class Workers(Generic[_Made]):
     def end(self) -> None:
         """Ends all of them, whatever they are at; they hold nothing worth keeping."""
         atexit.unregister(self.end)
+        if self._owner != os.getpid():
+            return  # a copy of them in a forked process, which they are no children of
         for process, pipe in self._all:
             process.kill()
             pipe.close()

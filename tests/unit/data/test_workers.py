@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import faulthandler
 import multiprocessing
 import os
@@ -197,6 +198,33 @@ def test_a_program_that_forgets_its_workers_ends() -> None:
     )
     assert ran.stdout == b"0\n"
     assert ran.stderr == b""
+
+
+def test_a_copy_of_the_program_ends_nobodys_workers() -> None:
+    with workers_of(heavy, 2) as pool:
+        made = pool.make(range(6))
+        next(made)
+        child = os.fork()
+        if child == 0:
+            pool.end()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        assert len(list(made)) == 5
+
+
+def test_workers_that_cannot_be_started_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    fork = os.fork
+    left = iter([True, False])
+
+    def no_memory() -> int:
+        if next(left):
+            return fork()
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setattr(os, "fork", no_memory)
+    with pytest.raises(BagreidError, match=r"worker 2 of 3 .*: Cannot allocate memory.*fewer"):
+        Workers(heavy, 3)
+    assert not children()
 
 
 def plan_of(catalog: Catalog) -> BatchPlan:
