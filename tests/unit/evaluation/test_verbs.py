@@ -11,6 +11,7 @@ import torch
 from bagreid.catalog import Catalog
 from bagreid.cli.main import main
 from bagreid.models import ModelConfig, build_model
+from bagreid.training.saving import CheckpointWriter
 
 FIXTURE = Path(__file__).parents[2] / "reference" / "fixtures" / "evaluation.npz"
 
@@ -27,15 +28,9 @@ def run(catalog: Catalog, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "augment": {"height": 48, "width": 24, "interpolation": "bilinear"},
         "data": {"root": str(catalog.root)},
     }
-    content = {
-        "format": "bagreid.checkpoint/1",
-        "step": 3,
-        "config": config,
-        "identities": list(range(8)),
-        "model": network.state_dict(),
-    }
-    (folder / "checkpoints").mkdir()
-    torch.save(content, folder / "checkpoints" / "step-000000003.pt")
+    told = {"config": config, "identities": list(range(8))}
+    with CheckpointWriter(folder / "checkpoints", keep=1, describe=told) as writer:
+        writer.save(3, {"model": network.state_dict()})
     return folder
 
 
