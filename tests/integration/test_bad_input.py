@@ -16,13 +16,13 @@ import torch
 from bagreid.catalog import open_catalog
 from bagreid.cli.main import main
 from bagreid.models import ModelConfig, build_model
+from bagreid.training.checkpoint import read_checkpoint
 
 TINY = """
 import dataclasses
 from pathlib import Path
 from bagreid.plan import PlanConfig
 from bagreid.recipes import DataConfig, demo
-from bagreid.training.checkpoint import read_checkpoint
 
 base = demo()
 config = dataclasses.replace(
