@@ -270,7 +270,8 @@ def _train_and_test(
     has_test = catalog.test_protocol().queries > 0
 
     def test(network: nn.Module, weights: str) -> Evaluation:
-        with _room_for_features(trainer.work_dir / "testing", world) as folder:
+        room = trainer.work_dir / "testing" / weights.replace(" ", "-")
+        with _room_for_features(room, world) as folder:
             return evaluate_catalog(
                 network_extract(network, trainer.broken, config, world, folder, weights),
                 catalog,
@@ -320,11 +321,15 @@ def _begun_from(
 
 @contextlib.contextmanager
 def _room_for_features(folder: Path, world: World) -> Iterator[Path | None]:
-    """A folder that lasts as long as the test does; after a kill the test goes on from it."""
+    """A folder that lasts as long as the test does; after a kill the test goes on from it.
+
+    It is that of the weights: a test that was killed may be followed by one of other weights,
+    which takes the rest of it away.
+    """
     yield folder
     barrier(world)
     if world.is_main:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder.parent, ignore_errors=True)
 
 
 def print_result(evaluation: Evaluation, trained: TrainingResult, console: Console) -> None:

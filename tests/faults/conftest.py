@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -15,31 +14,13 @@ import pytest
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent / "distributed"), str(HERE.parents[1] / "benchmarks")]
 
+from account import Account  # noqa: E402
 from runs import Run, write_config  # noqa: E402
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     asked_for = any("faults" in Path(arg.split("::")[0]).parts for arg in config.args)
     return None if asked_for or collection_path == HERE else True
-
-
-class Account:
-    """Counts what happened."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[tuple[str, str]] = Counter()
-        self.begun = time.monotonic()
-
-    def note(self, fault: str, outcome: str, times: int = 1) -> None:
-        """Something was done to a run, and this became of it."""
-        self.counts[fault, outcome] += times
-
-    def rows(self) -> list[dict[str, object]]:
-        """The account as plain values."""
-        return [
-            {"fault": fault, "outcome": outcome, "times": times}
-            for (fault, outcome), times in sorted(self.counts.items())
-        ]
 
 
 _account = Account()

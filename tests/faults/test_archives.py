@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import ranks
 import torch
+from account import Account
 from damage import break_images, copy_archive, larger_archive
 from runs import Run, assert_equal_ends, write_config
 
 from bagreid.training.checkpoint import read_checkpoint
-from conftest import Account
 
 AUTO = ("--resume-from", "auto")
 

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from account import Account
 from runs import Run, assert_equal_ends, kill, wait_until
-
-from conftest import Account
 
 CASES = 45
 TWICE_EVERY = 9

@@ -12,22 +12,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from account import Account
 from nodes import Node, two_nodes, why_no_nodes
 from ranks import PATIENCE
 from runs import Run, assert_equal_ends
 
 from bagreid.data.synthetic import SyntheticConfig, write_archive
 from bagreid.training.checkpoint import read_checkpoint
-from conftest import Account
 
 ROOT = Path(__file__).parents[2]
 PORT = "29500"
 HANG_MINUTES = 0.15
 SECONDS = 40.0
-TOLERANCE = 1e-3
-"""Relative, of every loss of the curve. The sums of float32 are taken in another order where two
-processes take them, so that one step's gradients differ by some 1e-7; every step multiplies what
-the last one left, and the runs here have up to 200."""
+FIRST, FIRST_TOLERANCE = 5, 1e-3
+"""Steps in which the curves agree closely, and how closely: relative. Two processes take the sums
+of float32 in another order than one, so that a step's gradients differ by some 1e-7 of the largest;
+each later step multiplies what the last one left."""
+TOLERANCE = 1e-2
+"""Absolute, of every term of every later loss (the whole is near 2), and relative of the length of
+all weights together, after up to 200 steps."""
 
 CONFIG = """\
 import dataclasses
@@ -106,17 +109,24 @@ def wait_until(true: Callable[[], object], process: subprocess.Popen[bytes], sai
 
 
 def assert_same_curve(run: Run, other: Run) -> float:
-    """Whether both told every step once and agree to rounding; the largest relative difference."""
+    """Whether both told every step once and agree to rounding; the largest difference of a loss."""
     assert run.steps() == other.steps() == list(range(1, len(other.steps()) + 1))
     curves = [
         np.array([list(line["loss"].values()) for line in each.log("step")])
         for each in (run, other)
     ]
-    np.testing.assert_allclose(*curves, rtol=TOLERANCE, atol=TOLERANCE * 1e-2)
-    states = [read_checkpoint(each.checkpoints()[-1]).state for each in (run, other)]
-    for name, value in states[1]["model"].items():
-        torch.testing.assert_close(states[0]["model"][name], value, rtol=TOLERANCE, atol=TOLERANCE)
-    return float(np.max(np.abs(curves[0] - curves[1]) / np.maximum(np.abs(curves[1]), 1e-2)))
+    first = [curve[:FIRST] for curve in curves]
+    np.testing.assert_allclose(*first, rtol=FIRST_TOLERANCE, atol=1e-6)
+    np.testing.assert_allclose(*curves, rtol=0, atol=TOLERANCE)
+    weights = [
+        torch.cat([value.double().flatten() for value in each.values()])
+        for each in (
+            read_checkpoint(run.checkpoints()[-1]).state["model"],
+            read_checkpoint(other.checkpoints()[-1]).state["model"],
+        )
+    ]
+    assert (weights[0] - weights[1]).norm() <= TOLERANCE * weights[1].norm()
+    return float(np.max(np.abs(curves[0] - curves[1])))
 
 
 def test_two_machines_learn_what_one_process_learns(

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 import ranks
+from account import Account
 from damage import flip_byte
 from runs import Run, assert_equal_ends, wait_until
 
 from bagreid.training.checkpoint import read_checkpoint
-from conftest import Account
 
 ROOT = Path(__file__).parents[2]
 AUTO = ("--resume-from", "auto")
