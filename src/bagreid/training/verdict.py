@@ -76,6 +76,6 @@ def judge(times: StepTimes, busy: float | None) -> Verdict:
         "device",
         f"Bound by computing: {computing:.0%} of a step, most of all {slowest.name} "
         f"({times.share(slowest.name):.0%}); load {load:.0%}, copy {copy:.0%}.",
-        "The loader keeps up. Faster are bf16 and --train.compile, or more devices; "
-        "augmentation and targets are worth a look where their shares are large.",
+        "The loader keeps up. Faster are 16 bits where they are not used yet, --train.compile, or "
+        "more devices; augmentation and targets are worth a look where their shares are large.",
     )
