@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,7 @@ from bagreid.data.loader import WorkerDiedError, bag_loader
 from bagreid.data.quarantine import BrokenImages
 from bagreid.files import write_beside
 from bagreid.training.arrivals import Arrivals
-from bagreid.training.checkpoint import Checkpoint
+from bagreid.training.checkpoint import Checkpoint, list_checkpoints
 from bagreid.training.log import RunLog
 from bagreid.training.optimizer import rate_factor, set_rate
 from bagreid.training.phases import Phases
@@ -317,9 +317,12 @@ class Trainer:
             if not self.world.is_main:
                 return self.work_dir / "checkpoints"
             self._log.flush()
-            if self._saved is None or self._saved[0] != self.step:
-                self._saved = self.step, self._writer.save(self.step, self._content())
-            return self._saved[1]
+            return self._begin_save()
+
+    def _begin_save(self) -> Path:
+        if self._saved is None or self._saved[0] != self.step:
+            self._saved = self.step, self._writer.save(self.step, self._content())
+        return self._saved[1]
 
     def _content(self) -> dict[str, object]:
         epoch, step = divmod(self.step, self.plan.steps_per_epoch)
@@ -342,16 +345,38 @@ class Trainer:
         try:
             self.state.guard.roll_back()
             if self.world.is_main:
-                self._writer.poll()
-                path = self._stop()
+                path = self._save_last()
                 self._say(f"The state after step {self.step:,} is saved: {path}")
         except Exception as error:
             # what made the run fail is what people must read; this comes on top of it
-            last = "no checkpoint" if self._saved is None else str(self._saved[1])
             said = " ".join(str(error).split())
             self._say(
-                f"The state after step {self.step:,} could not be saved: {said}. Kept: {last}"
+                f"The state after step {self.step:,} could not be saved: {said}. "
+                f"Kept: {self._newest_kept()}"
             )
+
+    def _save_last(self) -> Path:
+        """Saves on the way out, where a log that fails or a step's bad news stop nothing more."""
+        with suppress(BagreidError):
+            self._writer.finish()
+        if self._saved is not None and not self._saved[1].exists():
+            self._saved = None  # that save failed: what is on the disk is older
+        is_heard = False
+        while not is_heard:  # on a GPU some steps may have come after the one that ended the run
+            with suppress(BagreidError):
+                self._read_arrivals()
+                is_heard = True
+        with suppress(BagreidError):
+            self._save()
+        path = self._begin_save()
+        self._writer.finish()
+        return path
+
+    def _newest_kept(self) -> str:
+        with suppress(BagreidError):
+            if found := list_checkpoints(self._writer.folder):
+                return str(found[-1])
+        return "no checkpoint"
 
     def _say(self, line: str) -> None:
         if self._console is not None:
