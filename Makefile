@@ -24,7 +24,7 @@ test: install browser  ## Run all tests
 	$(BIN)/python -m pytest
 
 test-faults: install  ## Kill, freeze, starve and damage real training runs: ten minutes
-	$(BIN)/python -m pytest tests/faults
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults
 
 lint: install  ## Check style and formatting
 	$(BIN)/ruff check .
