@@ -47,7 +47,7 @@ from bagreid.resuming import (
     read_together,
     restarted,
 )
-from bagreid.training.checkpoint import Checkpoint
+from bagreid.training.checkpoint import Checkpoint, list_checkpoints
 from bagreid.training.loop import Interrupted, Trainer, TrainingResult
 from bagreid.training.setup import TrainingSetup, idle_share
 from bagreid.training.status import RunStatus
@@ -150,7 +150,9 @@ def run_training(
         Interrupted: A signal asked the run to stop; it can be resumed.
     """
     if restarted():
-        resume_from, anew = "auto", False
+        anew = False
+        if resume_from is None or list_checkpoints(work_dir / "checkpoints"):
+            resume_from = "auto"  # else it fell before its first save: from where it began
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import os
 import shutil
 import signal
@@ -14,14 +15,17 @@ from pathlib import Path
 import orjson
 import pytest
 import torch
+from rich.console import Console
 
 from bagreid.catalog import open_catalog
 from bagreid.contracts import BagreidError
 from bagreid.plan import PlanConfig
 from bagreid.recipes import DataConfig, RunConfig, demo, training_setup
 from bagreid.resuming import check_resumable
-from bagreid.training.checkpoint import list_checkpoints, read_checkpoint
+from bagreid.training.checkpoint import list_checkpoints, read_checkpoint, write_checkpoint
 from bagreid.training.loop import Trainer
+from bagreid.training.snapshot import Snapshot
+from bagreid.training.wishes import Wish, Wishes
 from bagreid.world import World
 
 
@@ -82,6 +86,51 @@ def test_resuming_from_any_step_ends_in_the_same_bits(
         again.restore(read_checkpoint(path))
         end = again.run().checkpoint
         equal_states(read_checkpoint(end).state, final.state, path.name)
+
+
+def test_an_error_after_a_step_saves_the_state_of_that_very_step(
+    undisturbed: tuple[RunConfig, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, work_dir = undisturbed
+    config = small_run(config.data.root, checkpoint_every=1000)
+    asked = iter([Wish()] * 2)
+
+    def agreed(self: Wishes) -> Wish:  # noqa: ARG001
+        return next(asked)
+
+    monkeypatch.setattr(Wishes, "agreed", agreed)
+    torch.set_num_threads(1)
+    with pytest.raises(StopIteration):
+        trainer_of(config, tmp_path).run()
+    (saved,) = list_checkpoints(tmp_path / "checkpoints")
+    undisturbed_one = list_checkpoints(work_dir / "checkpoints")[2]
+    equal_states(read_checkpoint(saved).state, read_checkpoint(undisturbed_one).state)
+
+
+@pytest.mark.parametrize("failures", [1, 99])
+def test_a_last_save_that_fails_is_tried_again_and_never_called_saved(
+    small_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    tries = []
+
+    def write(path: Path, snapshot: Snapshot) -> None:
+        tries.append(path)
+        if len(tries) <= failures:
+            raise BagreidError("the disk is full", path=path)
+        write_checkpoint(path, snapshot)
+
+    monkeypatch.setattr("bagreid.training.saving.write_checkpoint", write)
+    said = io.StringIO()
+    trainer = trainer_of(small_run(small_archive, checkpoint_every=1000), tmp_path)
+    with pytest.raises(BagreidError, match="the disk is full"):
+        trainer.run(console=Console(file=said, width=1000))
+    assert len(tries) == 2
+    assert len(list_checkpoints(tmp_path / "checkpoints")) == (failures == 1)
+    if failures == 1:
+        assert f"is saved: {tries[-1]}" in said.getvalue()
+    else:
+        assert "could not be saved" in said.getvalue()
+        assert "Kept: no checkpoint" in said.getvalue()
 
 
 def test_another_number_of_workers_gives_the_same_bits(

@@ -96,6 +96,7 @@ class StepGuard(nn.Module):
         optimizer.found_inf = skipped  # type: ignore[attr-defined]
         optimizer.step()
         torch.where(finite, self._statistics, self._before, out=self._statistics)
+        self._before.copy_(self._statistics)  # whoever rolls back from now on keeps this step
         counted = skipped
         if self._scales:
             counted = (~finite & (~loss.isfinite() | (self.scale <= 1))).float()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bagreid.training.config import OptimizerConfig, ScheduleConfig
 
@@ -48,6 +49,23 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Op
         for parameter in (*body, *head):
             optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Takes up a saved state.
+
+    The fused kernels go through weights and moments as through plain memory, and on a CPU do not
+    look whether both lie alike: moments saved channels last (on a GPU, or in 16 bits) are laid as
+    the weights are here.
+
+    Raises:
+        ValueError: It is of other parameters.
+    """
+    optimizer.load_state_dict(state)
+    for parameter, kept in optimizer.state.items():
+        for name, value in kept.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                kept[name] = torch.empty_like(parameter, requires_grad=False).copy_(value)
 
 
 def rate_factor(step: int, steps_per_epoch: int, epochs: int, config: ScheduleConfig) -> float:

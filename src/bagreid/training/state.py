@@ -15,7 +15,7 @@ from bagreid.models.batch_norm import synchronise_batch_norm
 from bagreid.models.weights import load_weights
 from bagreid.training.checkpoint import Checkpoint
 from bagreid.training.guards import StepGuard
-from bagreid.training.optimizer import build_optimizer
+from bagreid.training.optimizer import build_optimizer, restore_optimizer
 from bagreid.training.record import PseudoLabelRecord
 from bagreid.training.setup import TrainingSetup, memory_format_of, precision_of
 from bagreid.training.supervision import Supervisor
@@ -67,6 +67,7 @@ class RunState:
         report = load_weights(self.network, path)
         if self.teacher is not None:
             self.teacher.network.load_state_dict(self.network.state_dict())
+        self.guard.begin()
         return str(report)
 
     def collect(self) -> dict[str, Any]:
@@ -94,7 +95,7 @@ class RunState:
             self.network.load_state_dict(state["model"])
             if self.teacher is not None:
                 self.teacher.network.load_state_dict(state["teacher"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            restore_optimizer(self.optimizer, state["optimizer"])
             self.guard.load_state_dict(state["scaler"])
             self.supervisor.prior.load_state_dict(state["prior"])
         except (RuntimeError, ValueError, KeyError) as error:
@@ -107,6 +108,7 @@ class RunState:
         self.record.label[:] = state["pseudo_label"].numpy()
         self.record.confidence[:] = state["confidence"].numpy()
         torch.set_rng_state(state["random"])
+        self.guard.begin()
         self.step = checkpoint.step
 
     def _check(self, checkpoint: Checkpoint) -> None:

@@ -70,7 +70,8 @@ class Wishes:
     def agreed(self) -> Wish:
         """What all ranks do now; to be asked by every rank after every step."""
         mine = Wish(self._stop, self._save)
-        self._save = False
+        if mine.save:  # one that comes between these lines is of the next step
+            self._save = False
         if self._group is None:
             return mine
         before, self._asked = self._asked, None

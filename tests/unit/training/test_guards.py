@@ -138,6 +138,17 @@ def test_statistics_can_be_put_back_before_the_update() -> None:
         assert "tracked" in name or torch.equal(value, before[name])
 
 
+def test_a_step_that_is_done_is_not_taken_back() -> None:
+    network = small_network()
+    guard = StepGuard(network, half=False)
+    optimizer = build_optimizer(network, OptimizerConfig())
+    one_step(network, guard, optimizer, batch())
+    done = {name: value.clone() for name, value in network.state_dict().items()}
+    guard.roll_back()
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, done[name]), name
+
+
 def test_joined_statistics_load_and_copy_like_any_others() -> None:
     network = small_network()
     StepGuard(network, half=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 
 from bagreid.models import ModelConfig, build_model
 from bagreid.training.config import OptimizerConfig, ScheduleConfig
-from bagreid.training.optimizer import build_optimizer, rate_factor, set_rate
+from bagreid.training.optimizer import build_optimizer, rate_factor, restore_optimizer, set_rate
 
 
 def literal_path(
@@ -108,6 +109,33 @@ def test_a_first_step_goes_where_the_formula_says(config: OptimizerConfig, weigh
     model.backbone(torch.ones(1, 1)).sum().backward()
     optimizer.step()
     assert model.backbone.weight.item() == pytest.approx(weight, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_moments_saved_in_another_memory_format_go_on_alike(
+    name: Literal["sgd", "adam", "adamw"],
+) -> None:
+    def run(format_after: torch.memory_format) -> torch.Tensor:
+        torch.manual_seed(0)
+        model = nn.Conv2d(3, 4, 3, bias=False)
+        config = OptimizerConfig(name=name, learning_rate=0.1)
+        optimizer = build_optimizer(model, config)
+        for step in range(3):
+            if step == 1:
+                state = optimizer.state_dict()
+                for kept in state["state"].values():
+                    kept.update({
+                        key: value.to(memory_format=format_after)
+                        for key, value in kept.items() if value.ndim == 4
+                    })  # fmt: skip
+                optimizer = build_optimizer(model, config)
+                restore_optimizer(optimizer, state)
+            optimizer.zero_grad()
+            model(torch.randn(2, 3, 5, 5)).square().mean().backward()
+            optimizer.step()
+        return model.weight.detach()
+
+    assert torch.equal(run(torch.contiguous_format), run(torch.channels_last))
 
 
 @pytest.mark.parametrize("wrong", [{"learning_rate": 0.0}, {"classifier_learning_rate": -1.0}])
