@@ -7,7 +7,7 @@ few more, under PyTorch's profiler, which slows what it sees.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
+from torch.autograd import DeviceType  # type: ignore[attr-defined]
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from bagreid.contracts import BagreidError
@@ -167,20 +168,10 @@ class StepProfile:
         traced = self._seen - WARM_UP - self._steps - TRACE_WARM_UP
         if self._profiler is None or traced < 1:
             return [], None, None
-        on_gpu = self._world.device.type == "cuda"
-        found = [
-            Operator(
-                event.key,
-                event.count / traced,
-                event.self_cpu_time_total / 1e6 / traced,
-                event.self_device_time_total / 1e6 / traced if on_gpu else None,
-            )
-            for event in self._profiler.key_averages()
-            if not event.key.startswith(("phase ", "ProfilerStep"))
-        ]
-        computed = sum(each.device or 0.0 for each in found) if on_gpu else None
-        found.sort(key=lambda each: each.host if each.device is None else each.device)
-        return found[: -MOST_OPERATORS - 1 : -1], computed, self._export()
+        found, computed = operators_of(
+            self._profiler.key_averages(), traced, on_gpu=self._world.device.type == "cuda"
+        )
+        return found[:MOST_OPERATORS], computed, self._export()
 
     def _export(self) -> str:
         assert self._profiler is not None
@@ -235,6 +226,35 @@ class StepProfile:
     def _say(self, line: str) -> None:
         if self._console is not None:
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def operators_of(
+    events: Iterable[Any], steps: int, *, on_gpu: bool
+) -> tuple[list[Operator], float | None]:
+    """What PyTorch's profiler counted.
+
+    A GPU's time is there twice: with the operator that asked for it, and as the device's own work;
+    and a third time with whatever span a name was given to.
+
+    Args:
+        events: Its averages.
+        steps: Steps that it looked at.
+        on_gpu: Whether a GPU computed.
+
+    Returns:
+        The operators, dearest first, and the seconds a step that the GPU computed.
+    """
+    found: list[Operator] = []
+    computed = 0.0
+    for event in events:
+        device = event.self_device_time_total / 1e6 / steps if on_gpu else None
+        if event.device_type != DeviceType.CPU:
+            computed += 0.0 if event.is_user_annotation else device or 0.0
+        elif not event.key.startswith(("phase ", "ProfilerStep")):
+            host = event.self_cpu_time_total / 1e6 / steps
+            found.append(Operator(event.key, event.count / steps, host, device))
+    found.sort(key=lambda each: each.host if each.device is None else each.device, reverse=True)
+    return found, computed if on_gpu else None
 
 
 def _name_of(device: torch.device) -> str:

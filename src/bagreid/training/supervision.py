@@ -257,14 +257,16 @@ class Supervisor:
         start, end = self.config.trust_from, self.config.trust_until
         if share >= end:
             return 1.0
-        return max(0.0, (share - start) / (end - start))
+        return 0.0 if share <= start else (share - start) / (end - start)
 
     def prior_exponent(self, share: float) -> float:
         """How far the bags' prior still counts when a share of all steps is done."""
         start, end = self.config.trust_until, self.config.prior_until
         if share >= end:
             return self.config.prior_weight
-        return 1.0 - (1.0 - self.config.prior_weight) * max(0.0, (share - start) / (end - start))
+        if share <= start:
+            return 1.0
+        return 1.0 - (1.0 - self.config.prior_weight) * ((share - start) / (end - start))
 
 
 def _check_covered(catalog: Catalog, identity: IntArray) -> None:

@@ -7,6 +7,7 @@ import io
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ import pytest
 import torch
 from rich.console import Console
 from torch import nn
+from torch.autograd import DeviceType  # type: ignore[attr-defined]
 
 from bagreid.catalog import Catalog, open_catalog
 from bagreid.contracts import BagBatch, ImageRef
@@ -21,7 +23,7 @@ from bagreid.data import AugmentConfig
 from bagreid.data.loader import bag_loader
 from bagreid.plan import PlanConfig, make_bag_plan
 from bagreid.training.phases import Phases
-from bagreid.training.profiling import StepProfile
+from bagreid.training.profiling import StepProfile, operators_of
 from bagreid.training.timing import BETWEEN, PhaseTime, StepTimer, StepTimes
 from bagreid.training.verdict import judge
 from bagreid.training.waiting import Waiting
@@ -230,3 +232,29 @@ def test_a_checkpoint_among_the_steps_does_not_hide_a_slow_loader() -> None:
     times = on_gpu(load=10, forward=10, save=1000)
     assert times.share("load") < 0.01
     assert judge(times.without("save"), None).bound == "loader"
+
+
+def event(key: str, device: DeviceType, device_us: float, *, named: bool = False) -> Any:
+    return SimpleNamespace(
+        key=key, count=2, self_cpu_time_total=4.0, self_device_time_total=device_us,
+        device_type=device, is_user_annotation=named,
+    )  # fmt: skip
+
+
+def test_the_time_of_a_gpu_is_counted_once() -> None:
+    """PyTorch lists it by operator, by kernel, and by every span that somebody named."""
+    events = [
+        event("aten::mm", DeviceType.CPU, 6e6),
+        event("aten::add", DeviceType.CPU, 2e6),
+        event("phase forward", DeviceType.CPU, 0.0, named=True),
+        event("gemm_kernel", DeviceType.CUDA, 6e6),
+        event("add_kernel", DeviceType.CUDA, 2e6),
+        event("phase forward", DeviceType.CUDA, 9e6, named=True),
+        event("Optimizer.step#SGD.step", DeviceType.CUDA, 5e6, named=True),
+    ]
+    found, computed = operators_of(events, 2, on_gpu=True)
+    assert computed == 4.0
+    assert [(each.name, each.device) for each in found] == [("aten::mm", 3.0), ("aten::add", 1.0)]
+    found, computed = operators_of(events[:3], 2, on_gpu=False)
+    assert computed is None
+    assert [(each.name, each.device) for each in found] == [("aten::mm", None), ("aten::add", None)]

@@ -222,6 +222,13 @@ def test_trust_rises_and_the_prior_fades(catalog: Catalog) -> None:
     assert exponents == pytest.approx([1, 1, 1, 1, 0.6, 0.2, 0.2])
 
 
+def test_trust_and_prior_may_change_at_once(catalog: Catalog) -> None:
+    config = SupervisionConfig(trust_from=0.3, trust_until=0.3, prior_weight=0.2, prior_until=0.3)
+    supervisor = Supervisor(catalog, config)
+    assert [supervisor.trust(x) for x in (0.0, 0.29, 0.3)] == [0, 0, 1]
+    assert [supervisor.prior_exponent(x) for x in (0.0, 0.29, 0.3)] == [1, 1, 0.2]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
