@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from bagreid.models.backbone import create_backbone
+from bagreid.models.pooling import mean_over_places
 from bagreid.models.stride import keep_resolution
 
 REDUCED_DIM = 256
@@ -118,7 +119,7 @@ class MultiGranularityNetwork(nn.Module):
         return MgnOutput(
             embedding=_concatenated(features),
             logits=sum(heads[1:], heads[0]) / len(heads),
-            appearance=_full(low).mean(dim=(2, 3)),
+            appearance=mean_over_places(low),
             head_logits=heads,
             global_features=tuple(map(_full, features[:3])),
         )

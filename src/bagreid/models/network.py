@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from bagreid.contracts import BagreidError
 from bagreid.models.backbone import create_backbone
 from bagreid.models.mgn import MultiGranularityNetwork
+from bagreid.models.pooling import mean_over_places
 from bagreid.models.projection import logit_factor
 from bagreid.models.stride import keep_resolution
 
@@ -109,13 +110,11 @@ class ReidNetwork(nn.Module):
                 remedy="Set --augment.height and --augment.width to what it takes",
             ) from error
         embedding = self.backbone.forward_head(final, pre_logits=True)
-        # the pooled maps and the scores leave in float32: distances and softmax need the digits
+        # embedding, scores and appearance leave in float32: distances and softmax need the digits
         embedding = embedding.float() if embedding.dtype != torch.float64 else embedding
         logits = self.classifier(self.neck(embedding))
         logits = logits.float() if logits.dtype != torch.float64 else logits
-        low = maps[0]
-        low = low.float() if low.dtype != torch.float64 else low
-        return ModelOutput(embedding, logits, low.mean(dim=(2, 3)))
+        return ModelOutput(embedding, logits, mean_over_places(maps[0]))
 
     def embed(self, images: Tensor) -> Tensor:
         """``(N, 3, H, W)`` → the ``(N, D)`` (or ``(N, C)``) features that evaluation compares."""
