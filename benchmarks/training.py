@@ -17,6 +17,7 @@ Usage: python benchmarks/training.py [--device cuda] [--work-dir /dev/shm/bagrei
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 import shutil
@@ -47,12 +48,11 @@ from bagreid.models import build_model
 from bagreid.plan import BatchPlan
 from bagreid.recipes import RunConfig, r50_sysu30k, training_setup
 from bagreid.training.config import LossConfig
-from bagreid.training.optimizer import build_optimizer
 from bagreid.training.phases import Phases
-from bagreid.training.setup import make_plan, memory_format_of, precision_of
+from bagreid.training.setup import make_plan, precision_of
 from bagreid.training.state import RunState
 from bagreid.training.step import Stepper
-from bagreid.training.supervision import SupervisionConfig
+from bagreid.training.supervision import SupervisionConfig, Supervisor
 from bagreid.world import World
 
 SYSU_IMAGES = 29_126_188
@@ -127,28 +127,23 @@ def _wait(device: torch.device) -> None:
 
 
 def plain(
-    config: RunConfig, classes: int, batches: Iterator[BagBatch], world: World
+    config: RunConfig, state: RunState, batches: Iterator[BagBatch], world: World
 ) -> Callable[[], object]:
-    """Cross-entropy by hand, on the same pixels."""
-    setup = training_setup(config)
-    precision = precision_of(config.train.precision, world.device)
-    layout = memory_format_of(precision, world.device)
-    model = build_model(setup.model, classes).to(world.device).to(memory_format=layout).train()
-    optimizer = build_optimizer(model, setup.optimizer)
+    """Cross-entropy by hand, on the same pixels, with the same network and optimiser."""
+    augment, classes = config.augment, len(state.catalog.identities)
+    half = state.precision is not torch.float32
 
     def step() -> None:
         batch = next(batches)
         pixels = batch.images.to(world.device, non_blocking=True)
-        images = train_views(
-            pixels, batch.views.to(world.device), setup.augment, memory_format=layout
-        )
+        views = batch.views.to(world.device)
+        images = train_views(pixels, views, augment, memory_format=state.memory_format)
         label = (batch.bags % classes).to(world.device)
-        half = precision is not torch.float32
-        with torch.autocast(world.device.type, dtype=precision, enabled=half):
-            loss = F.cross_entropy(model(images).logits.float(), label)
-        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(world.device.type, dtype=state.precision, enabled=half):
+            loss = F.cross_entropy(state.network(images).logits.float(), label)
+        state.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        state.optimizer.step()
 
     return step
 
@@ -163,11 +158,27 @@ class Ours:
     spent: dict[str, float]
 
 
-def ours(config: RunConfig, catalog: Catalog, plan: BatchPlan, world: World) -> Ours:
-    """Builds a run; its phases' times are added up."""
+def ours(
+    config: RunConfig, catalog: Catalog, plan: BatchPlan, world: World, like: RunState | None = None
+) -> Ours:
+    """Builds a run; its phases' times are added up.
+
+    Args:
+        config: The run.
+        catalog: The archive.
+        plan: Its batches.
+        world: Where it computes.
+        like: A state whose network and optimiser it shall use: two networks of the same kind may
+            differ by several hundredths in speed, by where their weights happen to lie.
+    """
     setup = training_setup(config)
-    state = RunState(catalog, setup, world)
-    state.network.train()
+    if like is None:
+        state = RunState(catalog, setup, world)
+        state.network.train()
+    else:
+        state = copy.copy(like)
+        state.supervisor = Supervisor(catalog, setup.supervision)
+        state.teacher = None
     phases, spent = Phases(), dict[str, float]()
     phases.watch(lambda name: _Stopwatch(name, spent, world.device))
     total = plan.steps_per_epoch * setup.train.epochs
@@ -195,15 +206,16 @@ def step_times(
     """All contenders in turn, step by step."""
     world = World(device=torch.device(args.device))
     images = len(batches[0].rows)
-    timed: dict[str, Timed] = {}
-    first = plain(base, len(catalog.identities), itertools.cycle(batches), world)
-    timed["plain cross-entropy"] = Timed(first, world.device)
-    runs = {}
-    for name, config in contenders(base).items():
-        run = ours(config, catalog, plan, world)
-        runs[name] = run
-        source = itertools.cycle(batches)
-        timed[name] = Timed(partial(run.stepper, source), world.device)
+    configs = contenders(base)
+    whole = ours(configs["ours"], catalog, plan, world)
+    runs = {
+        name: whole if name == "ours" else ours(config, catalog, plan, world, whole.state)
+        for name, config in configs.items()
+    }
+    by_hand = plain(base, whole.state, itertools.cycle(batches), world)
+    timed = {"plain cross-entropy": Timed(by_hand, world.device)}
+    for name, run in runs.items():
+        timed[name] = Timed(partial(run.stepper, itertools.cycle(batches)), world.device)
     for each in timed.values():
         each(count=False)
     for run in runs.values():
@@ -349,7 +361,7 @@ def main() -> None:
     console.print(result["together"])
     if args.rivals:
         result["loaders"] = measure_loaders(
-            catalog, plan, base.augment, args.work_dir / "files", rounds=3
+            catalog, plan, base.augment, args.work_dir / "files", rounds=3, seconds=2.5
         )
         show(result["loaders"], console)
     flops, product = model_flops(base, catalog), product_rate(device, precision)
