@@ -32,7 +32,6 @@ from bagreid.evaluation import (
     write_evaluation,
 )
 from bagreid.evaluation.features import ImageFeatures
-from bagreid.evaluation.identity import digest_of_file
 from bagreid.evaluation.protocol import Extract
 from bagreid.exporting import export_run
 from bagreid.files import write_json
@@ -48,6 +47,7 @@ from bagreid.resuming import (
     restarted,
 )
 from bagreid.training.checkpoint import Checkpoint, list_checkpoints
+from bagreid.training.digest import digest_of
 from bagreid.training.loop import Interrupted, Trainer, TrainingResult
 from bagreid.training.setup import TrainingSetup, idle_share
 from bagreid.training.status import RunStatus
@@ -271,8 +271,9 @@ def _train_and_test(
     world, catalog = trainer.world, trainer.catalog
     has_test = catalog.test_protocol().queries > 0
 
-    def test(network: nn.Module, weights: str) -> Evaluation:
-        room = trainer.work_dir / "testing" / weights.replace(" ", "-")
+    def test(network: nn.Module) -> Evaluation:
+        weights = of_main(world, lambda: _digest(network))
+        room = trainer.work_dir / "testing" / weights[:16]
         with _room_for_features(room, world) as folder:
             return evaluate_catalog(
                 network_extract(network, trainer.broken, config, world, folder, weights),
@@ -283,16 +284,15 @@ def _train_and_test(
                 world=world,
             )
 
-    def validate(network: nn.Module, epoch: int) -> dict[str, float]:
-        result = test(network, f"epoch {epoch}").result
+    def validate(network: nn.Module, epoch: int) -> dict[str, float]:  # noqa: ARG001
+        result = test(network).result
         return {"rank1": result.rank(1), "mean_ap": result.mean_ap}
 
     trained = trainer.run(validate if has_test else None, console, status=status, profile=profile)
     evaluation = None
     if has_test:
         with trainer.phases("validate"):
-            weights = of_main(world, lambda: digest_of_file(trained.checkpoint))
-            evaluation = test(trained.network, weights)
+            evaluation = test(trained.network)
     if not world.is_main:
         return Outcome(trained, None)
     if evaluation is not None:
@@ -305,6 +305,11 @@ def _train_and_test(
     _list_broken(trained, evaluation, catalog, console)
     say(console, trainer.broken.closing())
     return Outcome(trained, evaluation)
+
+
+def _digest(network: nn.Module) -> str:
+    """Tells a network from one of other weights."""
+    return digest_of({name: value.cpu() for name, value in network.state_dict().items()})
 
 
 def _begun_from(

@@ -187,11 +187,10 @@ def other_arithmetic(checkpoint: Checkpoint, trainer: Trainer) -> list[str]:
     now = trainer.described()["world"]
     assert isinstance(now, dict)
     then = checkpoint.world
-    names = {"processes": "processes", "device": "device", "precision": "precision"}
     changed = [
-        f"{label} {then[key]} → {now[key]}"
-        for key, label in names.items()
-        if key in then and then[key] != now[key]
+        f"{name} {then[name]} → {now[name]}"
+        for name in now
+        if name in then and then[name] != now[name]
     ]
     if not changed:
         return []

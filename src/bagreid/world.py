@@ -17,6 +17,9 @@ from bagreid.contracts import BagreidError
 
 _Found = TypeVar("_Found")
 
+PATIENCE = 180.0
+"""Minutes that a process waits for the others, who may index an archive or wait for a disk."""
+
 
 @dataclass(frozen=True, slots=True)
 class World:
@@ -49,7 +52,7 @@ def _pick_device(name: str, local_rank: int) -> torch.device:
 
 
 @contextmanager
-def open_world(device: str = "auto", timeout_minutes: float = 180.0) -> Iterator[World]:
+def open_world(device: str = "auto", timeout_minutes: float = PATIENCE) -> Iterator[World]:
     """Joins the processes that torchrun started, or stands alone where it started none.
 
     Args:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from rich.console import Console
 from torch import Tensor, nn
 
@@ -114,7 +115,8 @@ class Trainer:
         self._provenance = provenance or {}
         self._arrivals: Arrivals[_Stepped] = Arrivals()
         self._in_a_row: list[set[int]] = []
-        self._skipped = 0
+        self._skipped = self._validated = 0
+        self._branches = False
         self._saved: tuple[int, Path] | None = None
 
     @property
@@ -135,6 +137,9 @@ class Trainer:
         self.state.restore(checkpoint)
         self.replaced.restore(checkpoint.state["replaced"])
         self._skipped = checkpoint.state["skipped"]
+        self._validated = checkpoint.state["validated"]
+        newest = list_checkpoints(self.work_dir / "checkpoints")[-1:]
+        self._branches = newest not in ([], [checkpoint.path])
 
     def run(
         self,
@@ -233,6 +238,8 @@ class Trainer:
                 "processes": self.world.size,
                 "device": self.world.device.type,
                 "precision": str(self.state.precision).removeprefix("torch."),
+                "deterministic": torch.are_deterministic_algorithms_enabled(),
+                "threads": torch.get_num_threads() if self.world.device.type == "cpu" else None,
             },
         } | self._provenance
 
@@ -276,6 +283,9 @@ class Trainer:
         every, batches = self.setup.train.checkpoint_every, self._batches()
         self._since = time.monotonic(), self.step
         self._waiting.take()
+        if self._branches:
+            self._save()  # or later checkpoints, which it turns its back on, would pass for its own
+        self._validate(validate)
         while self.step < self.total_steps:
             rate = self._set_rate()
             news = self._stepper(batches)
@@ -291,8 +301,7 @@ class Trainer:
             last = self.step == self.total_steps
             if wish.save or (not last and self.step % every == 0):
                 self._save()
-            if self.step % self.plan.steps_per_epoch == 0 and not last:
-                self._validate(validate)
+            self._validate(validate)
 
     def _images(self, steps: int) -> int:
         return steps * self.setup.plan.groups * self.setup.plan.images_per_group
@@ -329,6 +338,7 @@ class Trainer:
         return self.state.collect() | {
             "replaced": dict(self.replaced.counts),
             "skipped": self._skipped,
+            "validated": self._validated,
             "plan": {
                 "seed": self.setup.train.seed,
                 "epoch": epoch,
@@ -456,17 +466,23 @@ class Trainer:
                 self._log.write("reliability", stepped.step, epoch=epoch, bags_of=known)
 
     def _validate(self, validate: Validate | None) -> None:
-        every, epoch = self.setup.train.validate_every, self.step // self.plan.steps_per_epoch - 1
-        if every == 0 or (epoch + 1) % every:
+        """Scores the network at the end of an epoch, where that is due and not done yet."""
+        every, (done, within) = (
+            self.setup.train.validate_every,
+            divmod(self.step, self.plan.steps_per_epoch),
+        )
+        if validate is None or within or self.step == self.total_steps:
             return
+        if every == 0 or done % every or done <= self._validated:
+            return
+        self._save()  # first: testing may take longer than whoever ends the run waits
         with self.phases("validate"), self._unwatched():
-            if validate is not None:
-                scores = validate(self.state.evaluated, epoch)
-                self._log.write("validation", self.step, epoch=epoch, **scores)
-                self._save()
-                if self.world.is_main:
-                    self._writer.note_score(self.step, scores["rank1"])
+            scores = validate(self.state.evaluated, done - 1)
+            self._log.write("validation", self.step, epoch=done - 1, **scores)
+            if self.world.is_main:
+                self._writer.note_score(self.step, scores["rank1"])
             barrier(self.world)
+        self._validated = done
         self._since = time.monotonic(), self.step
         self._waiting.take()
 
@@ -474,17 +490,6 @@ class Trainer:
         return nullcontext() if self._watchdog is None else self._watchdog.paused()
 
     def _write_labels(self) -> None:
-        if not self.world.is_main or self.setup.supervision.source == "truth":
-            return
-        record = self.state.record
-        seen = np.flatnonzero(record.label >= 0)
-        with write_beside(self.work_dir / "pseudo_labels.npz") as file:
-            np.savez_compressed(
-                file,
-                rows=seen,
-                pseudo_label=record.label[seen].astype(np.int64),
-                confidence=record.confidence[seen].astype(np.float32),
-                truth=record.truth[seen],
-                identities=self.catalog.identities,
-                root=np.array(str(self.catalog.root)),
-            )
+        if self.world.is_main and self.setup.supervision.source == "bag":
+            identities, root = self.catalog.identities, self.catalog.root
+            self.state.record.write(self.work_dir / "pseudo_labels.npz", identities, root)

@@ -124,7 +124,8 @@ class StepProfile:
             self._timer.border()
         if self._seen == WARM_UP + self._steps and self._profiler is None:
             self._times = self._timer.times()
-            self._profiler = self._start_profiler()
+            with suppress(RuntimeError):  # where tracing is forbidden there is still the table
+                self._profiler = self._start_profiler()
         if self._seen == WARM_UP + self._steps + TRACE_WARM_UP + self._traced:
             self._finish()
 
@@ -140,14 +141,15 @@ class StepProfile:
 
     def _finish(self) -> None:
         self._is_over = True
-        if self._profiler is not None:
-            self._profiler.stop()
-        elif self._timer.steps:
-            self._times = self._timer.times()
-        if self._times is None:
-            self._say(f"The run is too short for a profile, which begins at step {WARM_UP + 1}.")
-            return
         try:
+            if self._profiler is not None:
+                self._profiler.stop()
+            elif self._timer.steps:
+                self._times = self._timer.times()
+            if self._times is None:
+                begins = WARM_UP + 1
+                self._say(f"The run is too short for a profile, which begins at step {begins}.")
+                return
             self._write(self._times)
         except (BagreidError, OSError, RuntimeError) as error:
             self._say(f"The profile could not be written: {error}")

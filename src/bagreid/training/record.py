@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
 from bagreid.contracts import PADDING, IntArray
+from bagreid.files import write_beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +64,26 @@ class PseudoLabelRecord:
         """Share of the latest labels that equal the truth, over the images seen at all."""
         known = (self.truth >= 0) & (self.label >= 0)
         return float((self.label == self.truth)[known].mean()) if known.any() else None
+
+    def write(self, path: Path, identities: IntArray, root: Path | str) -> None:
+        """Writes the images seen, their labels, confidences and truth, as the report reads them.
+
+        Args:
+            path: The ``.npz`` file.
+            identities: ``(C,)`` person number of each class.
+            root: The archive.
+
+        Raises:
+            BagreidError: It cannot be written.
+        """
+        seen = np.flatnonzero(self.label >= 0)
+        with write_beside(path) as file:
+            np.savez_compressed(
+                file,
+                rows=seen,
+                pseudo_label=self.label[seen].astype(np.int64),
+                confidence=self.confidence[seen].astype(np.float32),
+                truth=self.truth[seen],
+                identities=identities,
+                root=np.array(str(root)),
+            )

@@ -1,7 +1,8 @@
 """One step: a batch in, the state of a run moved once, or left as it was.
 
 Nothing here waits for the device: what the host wants to know of a step is sent to it
-(`bagreid.training.arrivals`). Until "update" nothing but gradients and running statistics changes,
+(`bagreid.training.arrivals`). (On several GPUs PyTorch's `SyncBatchNorm` does: each layer waits for
+its counts.) Until "update" nothing but gradients and running statistics changes,
 and the statistics can be put back; "update" talks to no other process and to no disk. So a step
 that fails, wherever it does, leaves a state that can be saved.
 

@@ -8,13 +8,14 @@ two over the network, while the next step is computed.
 from __future__ import annotations
 
 import signal
+from datetime import timedelta
 from types import FrameType, TracebackType
 from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
 
-from bagreid.world import World
+from bagreid.world import PATIENCE, World
 
 
 class Wish(NamedTuple):
@@ -38,7 +39,9 @@ class Wishes:
         self._before: dict[int, Any] = {}
         self._asked: tuple[torch.Tensor, Any] | None = None
         # apart from the gradients, and over the network whatever they travel by
-        self._group: Any = dist.new_group(backend="gloo") if world.size > 1 else None
+        self._group: Any = None
+        if world.size > 1:
+            self._group = dist.new_group(backend="gloo", timeout=timedelta(minutes=PATIENCE))
 
     def __enter__(self) -> Wishes:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
