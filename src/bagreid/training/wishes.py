@@ -84,4 +84,8 @@ class Wishes:
         if before is None:
             return Wish()
         before[1].wait()
-        return Wish(*map(bool, before[0].tolist()))
+        wish = Wish(*map(bool, before[0].tolist()))
+        if wish.stop:  # nothing may be under way when the processes part
+            work.wait()
+            self._asked = None
+        return wish
