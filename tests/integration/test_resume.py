@@ -222,3 +222,42 @@ def test_a_weight_file_is_no_checkpoint_to_resume(tmp_path: Path) -> None:
     torch.save({"conv1.weight": torch.zeros(2)}, tmp_path / "weights.pth")
     with pytest.raises(BagreidError, match=r"no checkpoint of bagreid train.*--pretrained"):
         read_checkpoint(tmp_path / "weights.pth")
+
+
+def test_every_epoch_is_validated_whatever_ends_the_run(
+    small_archive: Path, tmp_path: Path
+) -> None:
+    """A run that falls while it validates has saved before, and validates when it goes on."""
+    config = small_run(small_archive, epochs=3, validate_every=1, checkpoint_every=999)
+    told: list[int] = []
+
+    def falls_once(network: torch.nn.Module, epoch: int) -> dict[str, float]:  # noqa: ARG001
+        told.append(epoch)
+        if len(told) == 1:
+            raise RuntimeError("the machine is taken away")
+        return {"rank1": 0.5, "mean_ap": 0.25}
+
+    with pytest.raises(RuntimeError, match="taken away"):
+        trainer_of(config, tmp_path).run(falls_once)
+    (saved,) = list_checkpoints(tmp_path / "checkpoints")
+    again = trainer_of(config, tmp_path)
+    again.restore(read_checkpoint(saved))
+    assert again.step * 3 == again.total_steps
+    again.run(falls_once)
+    assert told == [0, 0, 1]
+    lines = map(orjson.loads, (tmp_path / "log.jsonl").read_bytes().splitlines())
+    assert [line["epoch"] for line in lines if line["kind"] == "validation"] == [0, 1]
+
+
+def test_going_back_turns_the_back_on_later_checkpoints(
+    undisturbed: tuple[RunConfig, Path], tmp_path: Path
+) -> None:
+    config, work_dir = undisturbed
+    shutil.copytree(work_dir, tmp_path, dirs_exist_ok=True)
+    early = list_checkpoints(tmp_path / "checkpoints")[1]
+    again = trainer_of(config, tmp_path)
+    again.restore(read_checkpoint(early))
+
+    again.total_steps = again.step  # it ends at once
+    again.run()
+    assert list_checkpoints(tmp_path / "checkpoints")[-1] == early
