@@ -23,7 +23,7 @@ demo: install  ## Train on bags, compare, and write a report to look at
 test: install browser  ## Run all tests
 	$(BIN)/python -m pytest
 
-test-faults: install  ## Kill, freeze, starve and damage real training runs: ten minutes
+test-faults: install  ## Kill, freeze, starve and damage real runs: a quarter of an hour
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults
 
 lint: install  ## Check style and formatting
