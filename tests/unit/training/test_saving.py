@@ -242,7 +242,7 @@ def test_what_any_other_disk_says_is_passed_on(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
         writer.save(2, {"model": torch.randn(100_000)})
         while any(thread.name == "checkpoint-2" for thread in threading.enumerate()):
-            writer.poll()
+            time.sleep(0.001)
         with pytest.raises(BagreidError, match=r"2\.pt: cannot be written \(File too large\)"):
             writer.poll()
         writer.poll()
