@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from ranks import PATIENCE, free_port
+from ranks import PATIENCE, end, free_port
 
 from bagreid.training.phases import Phases
 from bagreid.training.watchdog import EXIT_CODE, Watchdog
@@ -62,16 +62,6 @@ def start(size: int, folder: Path, trouble: Trouble) -> list[BaseProcess]:
     return processes
 
 
-def codes_of(processes: list[BaseProcess]) -> list[int | None]:
-    try:
-        for process in processes:
-            process.join(PATIENCE)
-        return [process.exitcode for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-
-
 def reports(folder: Path) -> list[str]:
     lines = [line for path in folder.glob("said-*") for line in path.read_text().splitlines()]
     return [line for line in lines if line.startswith("bagreid train: the training stands still")]
@@ -108,7 +98,7 @@ def test_a_rank_that_hangs_is_named_and_tells_its_own_stack(
     tmp_path: Path, trouble: Trouble
 ) -> None:
     processes = start(3, tmp_path, trouble)
-    assert codes_of(processes) == [EXIT_CODE] * 3
+    assert end(processes) == [EXIT_CODE] * 3
     (said,) = reports(tmp_path)
     assert f"rank 1 (host {os.uname().nodename}, process {processes[CULPRIT].pid})" in said
     assert 'after step 2 in phase "load"' in said
@@ -127,7 +117,7 @@ def test_a_stopped_rank_is_named_by_the_others(
     other = processes[1 - culprit]
     other.join(PATIENCE)
     os.kill(processes[culprit].pid or 0, signal.SIGKILL)
-    assert codes_of(processes)[1 - culprit] == EXIT_CODE
+    assert end(processes)[1 - culprit] == EXIT_CODE
     (said,) = reports(tmp_path)
     assert f"rank {culprit} (host {os.uname().nodename}, process {processes[culprit].pid})" in said
     assert "stopped" in said or "has not answered" in said
@@ -137,14 +127,14 @@ def test_one_process_alone_says_where_it_stands(tmp_path: Path) -> None:
     def hangs(_: int, step: int, *__: object) -> None:
         time.sleep(PATIENCE if step == 1 else 0)
 
-    assert codes_of(start(1, tmp_path, hangs)) == [EXIT_CODE]
+    assert end(start(1, tmp_path, hangs)) == [EXIT_CODE]
     (said,) = reports(tmp_path)
     assert 'has stood after step 1 in phase "load"' in said
     assert "in hangs" in (tmp_path / "hang-rank0.txt").read_text()
 
 
 def test_a_long_validation_is_no_hang(tmp_path: Path) -> None:
-    assert codes_of(start(2, tmp_path, pauses_for_long)) == [0, 0]
+    assert end(start(2, tmp_path, pauses_for_long)) == [0, 0]
     assert not reports(tmp_path)
 
 
@@ -163,5 +153,5 @@ def test_a_run_that_was_stopped_as_a_whole_goes_on(tmp_path: Path) -> None:
             os.kill(process.pid or 0, number)
         if number == signal.SIGSTOP:
             time.sleep(1.5 * TIMEOUT)
-    assert codes_of(processes) == [0, 0]
+    assert end(processes) == [0, 0]
     assert not reports(tmp_path)

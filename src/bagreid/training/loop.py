@@ -171,8 +171,7 @@ class Trainer:
             self._open(around, console if self.world.is_main else None, profile=profile)
             try:
                 self._train(validate)
-                path = self._save()
-                self._writer.finish()
+                path = self._stop()
                 self._write_labels()
             except Interrupted:
                 raise
